@@ -1,0 +1,208 @@
+"""The ports between rules and the world: `Clock`, `Registry`, `Backend`; the store's port is `store.base`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from platyspark_provider.core.model import Target
+from platyspark_provider.core.records import (
+    AppDetail,
+    Claim,
+    ClaimRequest,
+    Due,
+    KillAnswer,
+    Record,
+    RecordAnswer,
+    Snapshot,
+    SubmitAnswer,
+)
+from platyspark_provider.core.spec import AppRequest, ClusterSpec, ResolvedSpec
+
+
+class Clock(Protocol):
+    """The time of shells and drivers; rules take `now`."""
+
+    def now(self) -> datetime:
+        """Return the aware UTC time."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class Registry(Protocol):
+    """What the outside may ask of our tables; `RegistryService` answers, `HttpRegistry` carries.
+
+    `ti_id` is the calling task instance. With it a caller acts on its own app alone; without it (None) the caller needs
+    the `reconciler` scope. Every method raises `errors`; a refusal of one record is an answer, not an error.
+    """
+
+    def submit(self, request: AppRequest, *, ti_id: str) -> SubmitAnswer:
+        """Find or make the app of this task, run governance, and say which generation to wait for."""
+
+    def ready(self, app_id: int, generation: int, *, ti_id: str) -> None:
+        """Say that all files of the generation are at their addresses: from here on anyone may send it."""
+
+    def detail(self, app_id: int, generation: int | None = None, *, ti_id: str | None = None) -> AppDetail:
+        """Return one application with a generation (None: the current one)."""
+
+    def acknowledge(self, app_id: int, generation: int, *, ti_id: str) -> None:
+        """Say that the task has taken the end of this generation: it is never handed out again."""
+
+    def kill(self, app_id: int, generation: int, *, ti_id: str, reason: str) -> KillAnswer:
+        """Ask for a stop on behalf of a killed task; granted only if that try really owns the app and is over."""
+
+    def snapshot(self) -> Snapshot:
+        """Return all live and unacknowledged applications."""
+
+    def due(self, *, app_id: int | None = None, ti_id: str | None = None) -> Due:
+        """Return all open work, or that of one application."""
+
+    def claim(self, requests: Sequence[ClaimRequest], *, holder: str, ti_id: str | None = None) -> tuple[Claim, ...]:
+        """Take leases; one answer per request, in order."""
+
+    def release(self, claims: Sequence[Claim], *, ti_id: str | None = None) -> None:
+        """Give leases back; a stale epoch is ignored."""
+
+    def record(self, records: Sequence[Record], *, ti_id: str | None = None) -> tuple[RecordAnswer, ...]:
+        """Record facts in order; each is taken or refused by itself."""
+
+    def lease(self, name: str, *, holder: str, seconds: float) -> bool:
+        """Take or renew a named lease (observer of a target, watchdog); False when another holds it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRef:
+    """A cluster as a backend is asked about it."""
+
+    id: int
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRef:
+    """A run as a backend is asked about it.
+
+    :param name: its deterministic name; :param yarn_tag: how YARN knows its driver.
+    :param cluster: the cluster's external id (None where the backend has no clusters).
+    """
+
+    app_id: int
+    generation: int
+    name: str
+    yarn_tag: str
+    cluster: str | None
+    external_id: str | None
+    spec: ResolvedSpec
+    external_detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSight:
+    """One cluster as the backend reports it."""
+
+    external_id: str
+    name: str
+    state: Literal["starting", "ready", "terminating", "dead"]
+    raw_state: str
+    reason_code: str = ""
+    reason: str = ""
+    failure_class: str | None = None
+    created_at: datetime | None = None
+    external_detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptSight:
+    """One run as the backend reports it; `driver` is set only where the backend asked beyond its own state."""
+
+    external_id: str
+    name: str
+    state: Literal["pending", "running", "succeeded", "failed", "cancelled"]
+    driver: Literal["alive", "dead", "unknown"] = "unknown"
+    proof: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str = ""
+    external_detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sights:
+    """What one batched look saw: by external id. What is asked for and absent was not listed; `failed` names
+    clusters (external ids) that could not be asked this time: their runs are unknown, not gone."""
+
+    clusters: Mapping[str, ClusterSight] = field(default_factory=dict)
+    attempts: Mapping[str, AttemptSight] = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One run to send."""
+
+    name: str
+    yarn_tag: str
+    spec: ResolvedSpec
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """What is known of a driver's process."""
+
+    state: Literal["alive", "dead", "unknown"]
+    proof: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogTail:
+    """The end of a driver's log: up to 64 KB of text per stream."""
+
+    stderr: str
+    stdout: str
+    uri: str
+
+
+class Backend(Protocol):
+    """Where Spark runs. Mutating calls try once: `BackendThrottled`, `BackendUnavailable` and `BackendRejected` mean not
+    done, `ReplyLost` means done or not, `ClusterGone` means the cluster takes no work."""
+
+    adopts_by: Literal["name", "token"]
+
+    def create_cluster(self, spec: ClusterSpec, *, name: str, token: str, tags: Mapping[str, str]) -> str:
+        """Create a cluster and return its external id."""
+
+    def find_clusters(self, prefix: str) -> Sequence[ClusterSight]:
+        """List the clusters whose name begins with `prefix`, ended ones of the last day included."""
+
+    def terminate_cluster(self, external_id: str) -> None:
+        """End a cluster; asking again is harmless."""
+
+    def submit(self, cluster: str | None, launches: Sequence[Launch]) -> Sequence[str]:
+        """Send runs to one cluster in one call and return their external ids in order."""
+
+    def find_attempts(self, cluster: str | None, names: Collection[str]) -> Mapping[str, Sequence[AttemptSight]]:
+        """List runs by name, in any state, oldest first."""
+
+    def observe(self, clusters: Sequence[ClusterRef], attempts: Sequence[AttemptRef]) -> Sights:
+        """Look at many clusters and runs in as few calls as possible."""
+
+    def stop(self, attempt: AttemptRef, stage: int) -> str:
+        """Climb rung `stage` of the stop ladder and return what was done, in words."""
+
+    def prove_dead(self, attempt: AttemptRef) -> Death:
+        """Ask whether the driver's process is gone, by the best means that answers."""
+
+    def read_log(self, attempt: AttemptRef) -> LogTail | None:
+        """Return the end of the driver's log; None while it has not arrived."""
+
+    def log_uri(self, attempt: AttemptRef) -> str | None:
+        """Return where the driver's log is or will be."""
+
+
+class Backends(Protocol):
+    """Gives the backend of a target."""
+
+    def of(self, target: Target) -> Backend:
+        """Return the (cached) backend; raises `BackendUnavailable` when its connection can't be used."""

@@ -1,0 +1,347 @@
+"""What crosses the `Registry` port: questions, answers and the facts that an executor records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from platyspark_provider.core.model import App, Attempt, Cluster, Failure, Target
+from platyspark_provider.core.states import AppPhase, LogState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFacts:
+    """What Airflow's own rows say about the task instance that asks.
+
+    :param state: Airflow's word (`running`, `deferred`, ...); None when unset.
+    :param is_current: the id is that of the current row, not of an archived try (which a clear leaves behind).
+    :param owner: the task's owner from the serialized DAG.
+    :param team: of a DAG tag `team:...`; None without one.
+    """
+
+    ti_id: str
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int
+    try_number: int
+    max_tries: int
+    state: str | None
+    is_current: bool
+    owner: str = "airflow"
+    team: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastTry:
+    """The archived row of an earlier try: its end state, and whether it was archived while deferred."""
+
+    try_number: int
+    state: str | None
+    had_trigger: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitAnswer:
+    """What a submit led to.
+
+    :param outcome: `started` (new generation), `replacing` (a new one follows once the old is dead), `attached`,
+        or `result` (the generation has ended and was not handed out yet).
+    :param generation: the generation to wait for.
+    :param missing_uploads: addresses of local files by sha256, to be uploaded unless they are there (HEAD first).
+    """
+
+    outcome: Literal["started", "replacing", "attached", "result"]
+    app: App
+    attempt: Attempt
+    generation: int
+    target: Target
+    installation: str
+    missing_uploads: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppDetail:
+    """One application with the asked generation, its cluster and target."""
+
+    app: App
+    attempt: Attempt
+    cluster: Cluster | None
+    target: Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppBrief:
+    """One line of the snapshot: all that a waiting task needs to know whether to go on."""
+
+    app_id: int
+    generation: int
+    wanted_generation: int
+    phase: AppPhase
+    log_state: LogState
+    ended_at: datetime | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All live and unacknowledged applications at one moment (database clock)."""
+
+    at: datetime
+    apps: tuple[AppBrief, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppWork:
+    """An application with its current attempt, for an executor."""
+
+    app: App
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """Everything that has open work: rows to observe and decide on.
+
+    :param log_pending: ended attempts whose driver log has not arrived.
+    """
+
+    at: datetime
+    installation: str
+    targets: tuple[Target, ...] = ()
+    apps: tuple[AppWork, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
+    log_pending: tuple[AppWork, ...] = ()
+    policy: "Policy" = field(default_factory=lambda: Policy())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The numbers that decisions use; they come from `[platyspark]` of the api-server.
+
+    :param settle_s: seconds after a lost reply until a re-send is legal (read timeout 60 + listing lag 180 + margin).
+    :param lease_s: seconds a claim holds; longer than connect 5 + read 60.
+    :param log_wait_s: seconds after the end during which a task waits for its driver's log.
+    :param log_deadline_s: seconds after the end at which the log is given up.
+    :param stop_grace_s: seconds from one rung of the stop ladder to the next.
+    """
+
+    settle_s: float = 300.0
+    settle_gap_s: float = 5.0
+    lease_s: float = 120.0
+    log_wait_s: float = 120.0
+    log_deadline_s: float = 1800.0
+    stop_grace_s: float = 60.0
+    start_deadline_s: float = 1500.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """Ask for the right to act on one row."""
+
+    kind: Literal["app", "cluster"]
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The answer: `epoch` fences every later write; None when somebody else holds the row."""
+
+    kind: Literal["app", "cluster"]
+    id: int
+    epoch: int | None
+
+
+# Facts that an executor records. Each names the row, the generation and the epoch of its claim.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterAssigned:
+    """Ask the store to give the application a cluster of its spec: join the live one or insert an intent."""
+
+    app_id: int
+    generation: int
+    epoch: int
+    kind: Literal["cluster_assigned"] = "cluster_assigned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendIntended:
+    """Commit the intent to send; refused when a send may be under way, a stop was asked for, or the try is stale."""
+
+    app_id: int
+    generation: int
+    epoch: int
+    nonce: str
+    kind: Literal["send_intended"] = "send_intended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendEnded:
+    """What became of the send: `sent` (id known), `throttled` and `cluster_gone` (not done), `lost`, `rejected`."""
+
+    app_id: int
+    generation: int
+    epoch: int
+    result: Literal["sent", "throttled", "unavailable", "cluster_gone", "lost", "rejected"]
+    external_id: str | None = None
+    external_detail: Mapping[str, Any] = field(default_factory=dict)
+    message: str = ""
+    retry_after_s: float = 0.0
+    kind: Literal["send_ended"] = "send_ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendLookedFor:
+    """A listing by name after a lost reply: the id it found, or None."""
+
+    app_id: int
+    generation: int
+    epoch: int
+    external_id: str | None
+    external_detail: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["send_looked_for"] = "send_looked_for"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppObserved:
+    """What the backend reports of a run.
+
+    :param state: `pending`, `running`, `succeeded`, `failed`, `cancelled` or `gone` (record no longer listed).
+    :param driver: `alive`, `dead` or `unknown`: whether the driver's process is proven to be (not) there.
+    :param proof: how death was proven, when it was.
+    """
+
+    app_id: int
+    generation: int
+    epoch: int
+    state: Literal["pending", "running", "succeeded", "failed", "cancelled", "gone"]
+    driver: Literal["alive", "dead", "unknown"] = "unknown"
+    proof: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str = ""
+    external_detail: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["app_observed"] = "app_observed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopAdvanced:
+    """One rung of the stop ladder was climbed, or the ladder's end was reached without proof (`unproven`)."""
+
+    app_id: int
+    generation: int
+    epoch: int
+    stage: int
+    message: str
+    unproven: bool = False
+    kind: Literal["stop_advanced"] = "stop_advanced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLookedFor:
+    """The driver's log was looked for: `tail` and the classified failure when it is there, else None."""
+
+    app_id: int
+    generation: int
+    tail: str | None
+    log_uri: str | None
+    failure: Failure | None = None
+    given_up: bool = False
+    kind: Literal["log_looked_for"] = "log_looked_for"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateIntended:
+    """Commit the intent to create a cluster."""
+
+    cluster_id: int
+    epoch: int
+    nonce: str
+    kind: Literal["create_intended"] = "create_intended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateEnded:
+    """What became of the create call."""
+
+    cluster_id: int
+    epoch: int
+    result: Literal["created", "throttled", "unavailable", "lost", "rejected"]
+    external_id: str | None = None
+    message: str = ""
+    retry_after_s: float = 0.0
+    kind: Literal["create_ended"] = "create_ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateLookedFor:
+    """A listing by name after a lost reply: the id it found, or None."""
+
+    cluster_id: int
+    epoch: int
+    external_id: str | None
+    kind: Literal["create_looked_for"] = "create_looked_for"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterObserved:
+    """What the backend reports of a cluster, in our words and (`raw_state`) in its own."""
+
+    cluster_id: int
+    epoch: int
+    state: Literal["starting", "ready", "terminating", "dead", "gone"]
+    raw_state: str
+    reason_code: str = ""
+    reason: str = ""
+    failure_class: str | None = None
+    external_detail: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["cluster_observed"] = "cluster_observed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Why nothing was done for a row, so that everyone can read it; not an event."""
+
+    app_id: int
+    generation: int
+    epoch: int
+    reason: str
+    message: str
+    kind: Literal["waiting"] = "waiting"
+
+
+Record = (
+    ClusterAssigned
+    | SendIntended
+    | SendEnded
+    | SendLookedFor
+    | AppObserved
+    | StopAdvanced
+    | LogLookedFor
+    | CreateIntended
+    | CreateEnded
+    | CreateLookedFor
+    | ClusterObserved
+    | Waiting
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordAnswer:
+    """Whether the fact was taken; if not, `refusal` is the code and `message` says why (nothing was written)."""
+
+    accepted: bool
+    refusal: str | None = None
+    message: str = ""
+    work: AppWork | None = None
+    cluster: Cluster | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillAnswer:
+    """Whether a stop was recorded; a moved trigger or a try that a newer one replaced gets `granted=False`."""
+
+    granted: bool
+    reason: str

@@ -1,0 +1,127 @@
+"""The port of our tables: verbs that lock rows, let a pure function of `core` decide, and write what it returns."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from platyspark_provider.core.model import App, Attempt, Cluster, Event, Installation, Target, Token
+from platyspark_provider.core.records import AppDetail, Claim, ClaimRequest, Due, Policy, Record, RecordAnswer, Snapshot
+from platyspark_provider.core.transitions import AppState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is stored under an app key: the row and its newest generation (which may not have begun)."""
+
+    app: App
+    current: Attempt
+    newest: Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """What a submit decided to write.
+
+    :param app: the row as it shall be; its id is ignored for a new key.
+    :param attempt: the generation to insert, or to overwrite if it exists and has not begun; None to leave as it is.
+    :param current: the current generation as it shall be (a stop was asked for); None to leave as it is.
+    :param events: their `object_id` is set by the store.
+    """
+
+    app: App
+    attempt: Attempt | None = None
+    current: Attempt | None = None
+    events: tuple[Event, ...] = ()
+
+
+class Store(Protocol):
+    """One transaction per verb; the database's clock; every write of an executor is fenced by its epoch.
+
+    Uniqueness is a constraint of the database: (scope, app_key), live_key, (cluster_key, generation), (name) of leases and
+    targets. Errors: `StoreBusy` (locked), `NotFound`.
+    """
+
+    def now(self) -> datetime:
+        """Return the database's time, aware UTC, in milliseconds or finer."""
+
+    def installation(self) -> Installation:
+        """Return this installation's identity, made by the first migration."""
+
+    def ensure_target(self, target: Target) -> Target:
+        """Insert or update a target by name and return it with its id; `id` of the argument is ignored."""
+
+    def submit_app(self, scope: str, app_key: str, decide: Callable[[Known | None, datetime], Write | None]) -> Known:
+        """Lock the key's row (or the key itself, so that two first submits see each other), decide, write, return.
+
+        `decide` may raise (nothing is written) or return None (nothing to write). For a new key the row is inserted; the
+        loser of a race between two first submits is asked again with the winner's row. `slot` of a new app is set to the
+        smallest number that no live app of the same dag_id/task_id has.
+        """
+
+    def change_app(self, app_id: int, generation: int, decide: Callable[[AppState, datetime], AppState]) -> AppState:
+        """Lock one application with the named generation, decide, write what changed. `AppState.attempt` is the CURRENT
+        generation and `AppState.wanted` the waiting one, whichever of them `generation` names; NotFound if neither."""
+
+    def record(self, records: Sequence[Record], *, policy: Policy, actor: str, only_app: int | None = None) -> tuple[RecordAnswer, ...]:
+        """Take facts in order inside one transaction; a refused one (`stale_epoch`, `not_found`, or core's code) writes nothing.
+
+        Apps and clusters are fenced by their `epoch` (`LogLookedFor` is not fenced). `ClusterAssigned` joins the live cluster
+        of the attempt's spec or inserts an INTENT row with the next generation: one statement on `live_key`, no read first.
+
+        :param only_app: a worker's own app: facts about another app, or about a cluster that this app isn't on, are refused
+            (`not_yours`).
+        """
+
+    def claim(self, requests: Sequence[ClaimRequest], *, holder: str, seconds: float) -> tuple[Claim, ...]:
+        """Take leases whose time is over or that the holder has; epoch + 1 when the holder changes."""
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """End leases now, where the epoch is still the claim's."""
+
+    def lease(self, name: str, *, holder: str, seconds: float) -> bool:
+        """Take or renew a named lease by one guarded statement."""
+
+    def detail(self, app_id: int, generation: int | None = None) -> AppDetail:
+        """Return an application with the generation (None: current), its cluster and target."""
+
+    def due(self, *, policy: Policy, app_id: int | None = None, limit: int = 5000) -> Due:
+        """Return rows with open work that nobody else holds and whose `next_reconcile_at` has passed (or only those of one app,
+        whatever its time): apps not terminal, clusters not terminal with an app or an external id, logs pending."""
+
+    def snapshot(self) -> Snapshot:
+        """Return live and unacknowledged applications as briefs; `note` is the first condition's message."""
+
+    def app_by_key(self, scope: str, app_key: str) -> Known | None:
+        """Return what is stored under a key."""
+
+    def clusters(self, *, live_only: bool = True) -> tuple[Cluster, ...]:
+        """Return clusters, newest first."""
+
+    def events(
+        self, *, object_kind: str | None = None, object_id: int | None = None, after: int = 0, limit: int = 100
+    ) -> tuple[Event, ...]:
+        """Return events by ascending id."""
+
+    def add_event(self, event: Event) -> None:
+        """Append one event."""
+
+    def create_token(self, token: Token) -> Token:
+        """Insert; `id` of the argument is ignored. A live token of that name raises InvalidRequest."""
+
+    def token_by_hash(self, token_hash: str) -> Token | None:
+        """Return the token, also a revoked or expired one; marks `last_used_at` at most once a minute."""
+
+    def tokens(self) -> tuple[Token, ...]:
+        """Return all tokens, newest first."""
+
+    def revoke_token(self, name: str) -> Token:
+        """Revoke the live token of that name; NotFound without one."""
+
+
+class StoreFactory(Protocol):
+    """Opens a store for one request or command; committed on exit, rolled back on an error."""
+
+    def __call__(self) -> AbstractContextManager[Store]:
+        """Return the context manager."""
