@@ -1,0 +1,219 @@
+"""What to do next for one application or cluster: rows and time in, one action out; the shell applies it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from platyspark_provider.core.keys import AttemptName, ClusterName
+from platyspark_provider.core.model import App, Attempt, Cluster
+from platyspark_provider.core.ports import AttemptSight, ClusterSight, Death
+from platyspark_provider.core.records import AppObserved, ClusterObserved, Policy
+from platyspark_provider.core.states import (
+    APP_SENT,
+    CLUSTER_ACCEPTS_WORK,
+    AppPhase,
+    ClusterPhase,
+    DeployMode,
+    FailureClass,
+)
+from platyspark_provider.core.transitions import may_send_again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign:
+    """Give the application a cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Commit an intent and send the application to its cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookFor:
+    """List by name: the reply of a send or create was lost, or its sender died."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Nothing but to observe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Nothing can be done yet, for a reason people can read."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fail:
+    """The application can't run as asked."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climb:
+    """Climb this rung of the stop ladder."""
+
+    stage: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUpStop:
+    """Every rung was climbed and death is not proven."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """Commit an intent and create the cluster."""
+
+
+AppAction = Assign | Send | LookFor | Watch | Hold | Fail | Climb | GiveUpStop
+ClusterAction = Create | LookFor | Watch | Hold
+
+
+def attempt_name(app: App, attempt: Attempt, installation: str) -> AttemptName:
+    """Return the name of a generation's run at the backend."""
+    return AttemptName(installation=installation, app_id=app.id, generation=attempt.generation)
+
+
+def cluster_name(cluster: Cluster, installation: str, *, send: int) -> ClusterName:
+    """Return the name under which one create call of a cluster goes out."""
+    return ClusterName(
+        environment=cluster.environment,
+        pool=cluster.name,
+        key=cluster.cluster_key,
+        installation=installation,
+        generation=cluster.generation,
+        send=send,
+    )
+
+
+def decide_cluster(cluster: Cluster, *, policy: Policy, now: datetime, adopts_by_token: bool = False) -> ClusterAction:
+    """Return what brings a cluster row forward; the caller holds its lease, so no other creator is at work."""
+    if cluster.next_reconcile_at is not None and cluster.next_reconcile_at > now:
+        return Hold(reason="backoff", message=f"Cluster {cluster.name} is tried again at {cluster.next_reconcile_at:%H:%M:%S}.")
+    if cluster.phase is ClusterPhase.INTENT:
+        return Create()
+    if cluster.phase not in {ClusterPhase.CREATING, ClusterPhase.AMBIGUOUS}:
+        return Watch()
+    settled = may_send_again(sent_at=cluster.create_sent_at, empty_listings=cluster.empty_listings, policy=policy, now=now)
+    if cluster.phase is ClusterPhase.AMBIGUOUS and (settled or adopts_by_token):
+        return Create()
+    return LookFor()
+
+
+def decide_app(app: App, attempt: Attempt, cluster: Cluster | None, *, policy: Policy, now: datetime) -> AppAction:
+    """Return what brings an application forward; the caller holds its lease.
+
+    :param cluster: the app's cluster as last known; None if it has none.
+    """
+    match attempt.phase:
+        case AppPhase.NEW:
+            return Hold(reason="files", message="Its task has not uploaded its files yet.")
+        case AppPhase.WAIT_CLUSTER:
+            return _place(app, cluster, now)
+        case AppPhase.SENDING:
+            return LookFor()
+        case AppPhase.AMBIGUOUS:
+            settled = may_send_again(sent_at=attempt.sent_at, empty_listings=attempt.empty_listings, policy=policy, now=now)
+            return Send() if settled and attempt.stop_requested_at is None else LookFor()
+        case AppPhase.CANCELLING:
+            return _stop(attempt, policy, now)
+        case _:
+            return Watch()
+
+
+def _place(app: App, cluster: Cluster | None, now: datetime) -> AppAction:
+    if app.next_reconcile_at is not None and app.next_reconcile_at > now:
+        return Hold(reason="backoff", message=f"The backend asked to wait; it is sent at {app.next_reconcile_at:%H:%M:%S} UTC.")
+    if cluster is None:
+        return Assign()
+    if cluster.phase is ClusterPhase.FAILED and cluster.failure_class is FailureClass.USER:
+        return Fail(message=f"Cluster {cluster.name} can't be created: {cluster.observed_reason}")
+    if cluster.phase in CLUSTER_ACCEPTS_WORK:
+        return Send()
+    if cluster.phase.is_terminal or cluster.phase in {ClusterPhase.DRAINING, ClusterPhase.TERMINATING}:
+        return Assign()
+    return Hold(reason="cluster", message=f"Cluster {cluster.name} is {cluster.phase.value}.")
+
+
+def last_stage(attempt: Attempt) -> int:
+    """Return the highest rung of the attempt's stop ladder (what each does: `Backend.stop`)."""
+    if attempt.spec.deploy_mode is DeployMode.CLIENT:
+        return 2
+    return 4 if attempt.spec.cluster.dedicated else 3
+
+
+def _stop(attempt: Attempt, policy: Policy, now: datetime) -> AppAction:
+    if attempt.stop_stage_at is None:
+        return Climb(stage=1)
+    if now < attempt.stop_stage_at + timedelta(seconds=policy.stop_grace_s):
+        return Watch()
+    if attempt.stop_stage >= last_stage(attempt):
+        return GiveUpStop()
+    return Climb(stage=attempt.stop_stage + 1)
+
+
+def needs_proof(attempt: Attempt) -> bool:
+    """Tell whether the backend is to be asked for the driver's death beyond its own record."""
+    return attempt.phase in {AppPhase.CANCELLING, AppPhase.STOP_UNPROVEN} and attempt.stop_stage > 0
+
+
+def app_fact(
+    app: App, attempt: Attempt, sight: AttemptSight | None, death: Death | None, *, epoch: int, policy: Policy, now: datetime
+) -> AppObserved | None:
+    """Return the fact that a look amounts to; None when it says nothing.
+
+    :param sight: None when the run was not listed although its cluster answered.
+    :param death: the answer to `prove_dead`, if it was asked.
+    """
+    if attempt.phase not in APP_SENT:
+        return None
+    if sight is None:
+        return _unlisted(app, attempt, death, epoch=epoch, policy=policy, now=now)
+    dead = death is not None and death.state == "dead"
+    state = "cancelled" if dead and sight.state in {"pending", "running"} else sight.state
+    return AppObserved(
+        app_id=app.id,
+        generation=attempt.generation,
+        epoch=epoch,
+        state=state,
+        driver=death.state if death is not None and death.state != "unknown" else sight.driver,
+        proof=death.proof if death is not None and dead else sight.proof,
+        started_at=sight.started_at,
+        ended_at=sight.ended_at,
+        reason=sight.reason,
+        external_detail=sight.external_detail,
+    )
+
+
+def _unlisted(app: App, attempt: Attempt, death: Death | None, *, epoch: int, policy: Policy, now: datetime) -> AppObserved | None:
+    """A run that is not listed: proven dead, still within the listing's lag, or gone."""
+    if death is not None and death.state == "dead":
+        return AppObserved(app_id=app.id, generation=attempt.generation, epoch=epoch, state="cancelled", driver="dead", proof=death.proof)
+    since = attempt.observed_at or attempt.submitted_at or attempt.created_at
+    if now < since + timedelta(seconds=policy.settle_s):
+        return None
+    return AppObserved(app_id=app.id, generation=attempt.generation, epoch=epoch, state="gone")
+
+
+def cluster_fact(cluster: Cluster, sight: ClusterSight | None, *, epoch: int, policy: Policy, now: datetime) -> ClusterObserved | None:
+    """Return the fact that a look at a cluster amounts to; None when it says nothing new."""
+    if sight is None:
+        since = cluster.observed_at or cluster.create_sent_at or cluster.created_at
+        if now < since + timedelta(seconds=policy.settle_s):
+            return None
+        return ClusterObserved(cluster_id=cluster.id, epoch=epoch, state="gone", raw_state="GONE", reason="no longer listed")
+    return ClusterObserved(
+        cluster_id=cluster.id,
+        epoch=epoch,
+        state=sight.state,
+        raw_state=sight.raw_state,
+        reason_code=sight.reason_code,
+        reason=sight.reason,
+        failure_class=sight.failure_class,
+        external_detail=sight.external_detail,
+    )

@@ -1,0 +1,79 @@
+"""After a lost reply or a dead sender: look by name, adopt what is found, count empty listings otherwise."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from platyspark_provider.core.model import Cluster
+from platyspark_provider.core.ports import AttemptSight, ClusterSight
+from platyspark_provider.core.reconcile import LookFor, cluster_name, decide_app, decide_cluster
+from platyspark_provider.core.records import AppWork, CreateLookedFor, Record, SendLookedFor
+from platyspark_provider.reconciler.workbench import Workbench
+
+
+def adopt_clusters(bench: Workbench) -> None:
+    """Look for clusters whose create call may have gone through.
+
+    A crash in here leaves the rows as they were: the next executor looks again.
+    """
+    for cluster in bench.held_clusters():
+        with bench.report.guard(f"look for cluster {cluster.name}"):
+            target = bench.target(cluster.target_id)
+            by_token = False
+            if isinstance(decide_cluster(cluster, policy=bench.due.policy, now=bench.due.at), LookFor):
+                backend = bench.backend(target)
+                by_token = backend.adopts_by == "token"
+                if by_token:
+                    found: ClusterSight | None = None
+                else:
+                    name = cluster_name(cluster, bench.due.installation, send=cluster.send)
+                    found = _surviving(backend.find_clusters(name.incarnation))
+                _record_cluster(bench, cluster, found)
+
+
+def _surviving(sights: Sequence[ClusterSight]) -> ClusterSight | None:
+    """Of several incarnations the oldest living one is adopted; one that has already ended counts as found, too."""
+    living = [s for s in sights if s.state != "dead"] or list(sights)
+    return min(living, key=lambda s: (s.created_at is None, s.created_at, s.external_id), default=None)
+
+
+def _record_cluster(bench: Workbench, cluster: Cluster, found: ClusterSight | None) -> None:
+    external_id = found.external_id if found else None
+    bench.record([CreateLookedFor(cluster_id=cluster.id, epoch=bench.cluster_epoch(cluster.id), external_id=external_id)])
+    if external_id:
+        bench.report.done.append(f"adopted cluster {cluster.name}: {external_id}")
+
+
+def adopt_runs(bench: Workbench) -> None:
+    """Look for runs whose send may have gone through, one listing per cluster."""
+    by_cluster: dict[int, list[AppWork]] = defaultdict(list)
+    for work in bench.held_apps():
+        cluster = bench.clusters.get(work.app.cluster_id or 0)
+        if isinstance(decide_app(work.app, work.attempt, cluster, policy=bench.due.policy, now=bench.due.at), LookFor):
+            by_cluster[work.attempt.cluster_id or 0].append(work)
+    for cluster_id, works in by_cluster.items():
+        with bench.report.guard(f"look for runs on cluster {cluster_id}"):
+            _look_on(bench, cluster_id, works)
+
+
+def _look_on(bench: Workbench, cluster_id: int, works: list[AppWork]) -> None:
+    cluster = bench.clusters.get(cluster_id) or bench.registry.detail(works[0].app.id, ti_id=bench.ti_id).cluster
+    if cluster is None or cluster.external_id is None:
+        return
+    backend = bench.backend(bench.target(cluster.target_id))
+    names = {str(bench.name_of(w)) for w in works}
+    found = backend.find_attempts(cluster.external_id, names) if backend.adopts_by == "name" else {}
+    facts: list[Record] = [_fact(bench, w, found.get(str(bench.name_of(w)), ()), cluster.external_id) for w in works]
+    bench.record(facts)
+
+
+def _fact(bench: Workbench, work: AppWork, sights: Sequence[AttemptSight], cluster: str) -> SendLookedFor:
+    found = sights[0] if sights else None
+    if found:
+        bench.report.done.append(f"adopted run of app {work.app.id}: {found.external_id}")
+    return SendLookedFor(
+        app_id=work.app.id,
+        generation=work.attempt.generation,
+        epoch=bench.app_epoch(work.app.id),
+        external_id=found.external_id if found else None,
+        external_detail={"cluster": cluster, **(found.external_detail if found else {})},
+    )

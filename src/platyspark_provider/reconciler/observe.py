@@ -1,0 +1,73 @@
+"""The look: ask each backend about all held rows in a few calls and record what it says."""
+
+from collections import defaultdict
+
+from platyspark_provider.core.model import Target
+from platyspark_provider.core.ports import Backend, ClusterRef, Death, Sights
+from platyspark_provider.core.reconcile import app_fact, cluster_fact, needs_proof
+from platyspark_provider.core.records import AppWork, Record
+from platyspark_provider.core.states import APP_SENT
+from platyspark_provider.reconciler.workbench import Workbench
+
+
+def observe(bench: Workbench) -> None:
+    """Observe every held cluster and sent run, one target after the other.
+
+    A crash in here leaves nothing behind: a look changes nothing at the backend.
+    """
+    for target in bench.due.targets:
+        with bench.report.guard(f"observe target {target.name}"):
+            _observe_target(bench, target)
+
+
+def _observe_target(bench: Workbench, target: Target) -> None:
+    clusters = [c for c in bench.held_clusters() if c.target_id == target.id and c.external_id]
+    sent = [w for w in bench.held_apps() if w.attempt.phase in APP_SENT and bench.target_of(w).id == target.id]
+    if not clusters and not sent:
+        return
+    backend = bench.backend(target)
+    refs = [ClusterRef(id=c.id, external_id=c.external_id or "") for c in clusters]
+    sights = backend.observe(refs, [bench.ref_of(w) for w in sent])
+    now, policy = bench.due.at, bench.due.policy
+    facts: list[Record] = []
+    for cluster in clusters:
+        if cluster.external_id in sights.failed:
+            continue
+        sight = sights.clusters.get(cluster.external_id or "")
+        fact = cluster_fact(cluster, sight, epoch=bench.cluster_epoch(cluster.id), policy=policy, now=now)
+        if fact is not None:
+            facts.append(fact)
+    bench.record(facts)
+    bench.record(_app_facts(bench, backend, sent, sights))
+
+
+def _app_facts(bench: Workbench, backend: Backend, sent: list[AppWork], sights: Sights) -> list[Record]:
+    facts: list[Record] = []
+    for work in sent:
+        ref = bench.ref_of(work)
+        with bench.report.guard(f"observe app {work.app.id}"):
+            death: Death | None = backend.prove_dead(ref) if needs_proof(work.attempt) else None
+            if ref.cluster in sights.failed and (death is None or death.state != "dead"):
+                continue
+            fact = app_fact(
+                work.app,
+                work.attempt,
+                sights.attempts.get(ref.external_id or ""),
+                death,
+                epoch=bench.app_epoch(work.app.id),
+                policy=bench.due.policy,
+                now=bench.due.at,
+            )
+            if fact is not None:
+                facts.append(fact)
+    return facts
+
+
+def prove_at_once(bench: Workbench, works: list[AppWork]) -> None:
+    """Ask again for death right after a rung was climbed: YARN's kill takes about a second."""
+    by_target: dict[int, list[AppWork]] = defaultdict(list)
+    for work in works:
+        by_target[bench.target_of(work).id].append(work)
+    for target_id, group in by_target.items():
+        backend = bench.backend(bench.target(target_id))
+        bench.record(_app_facts(bench, backend, group, Sights()))
