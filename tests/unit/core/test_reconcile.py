@@ -1,0 +1,215 @@
+"""Next actions for applications and clusters, and what a look amounts to."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from platyspark_provider.core.ports import AttemptSight, ClusterSight, Death
+from platyspark_provider.core.reconcile import (
+    Assign,
+    Climb,
+    Create,
+    Fail,
+    GiveUpStop,
+    Hold,
+    LookFor,
+    Send,
+    Watch,
+    app_fact,
+    attempt_name,
+    cluster_fact,
+    cluster_name,
+    decide_app,
+    decide_cluster,
+    last_stage,
+    needs_proof,
+)
+from platyspark_provider.core.records import Policy
+from platyspark_provider.core.states import AppPhase, ClusterPhase, DeployMode, FailureClass
+from tests.builders import NOW, in_phase, make_app, make_attempt, make_cluster, make_cluster_spec, make_spec
+
+POLICY = Policy()
+SETTLED = NOW - timedelta(seconds=POLICY.settle_s)
+
+
+def cluster_in(phase: ClusterPhase, **values: Any):
+    return make_cluster(phase=phase, **values)
+
+
+@pytest.mark.parametrize(
+    ("phase", "values", "expected"),
+    [
+        (ClusterPhase.INTENT, {}, Create()),
+        (ClusterPhase.CREATING, {"create_sent_at": NOW}, LookFor()),
+        (ClusterPhase.AMBIGUOUS, {"create_sent_at": NOW, "empty_listings": 5}, LookFor()),
+        (ClusterPhase.AMBIGUOUS, {"create_sent_at": SETTLED, "empty_listings": 1}, LookFor()),
+        (ClusterPhase.AMBIGUOUS, {"create_sent_at": SETTLED, "empty_listings": 2}, Create()),
+        (ClusterPhase.STARTING, {}, Watch()),
+        (ClusterPhase.READY, {}, Watch()),
+        (ClusterPhase.TERMINATING, {}, Watch()),
+    ],
+)
+def test_decide_cluster_by_phase_returns_next_action(phase, values, expected):
+    assert decide_cluster(cluster_in(phase, **values), policy=POLICY, now=NOW) == expected
+
+
+def test_decide_cluster_in_backoff_holds_with_time():
+    cluster = cluster_in(ClusterPhase.INTENT, next_reconcile_at=NOW + timedelta(seconds=30))
+    action = decide_cluster(cluster, policy=POLICY, now=NOW)
+    assert isinstance(action, Hold)
+    assert "12:00:30" in action.message
+    assert decide_cluster(cluster, policy=POLICY, now=NOW + timedelta(seconds=30)) == Create()
+
+
+def test_decide_cluster_that_adopts_by_token_asks_again_at_once():
+    cluster = cluster_in(ClusterPhase.AMBIGUOUS, create_sent_at=NOW)
+    assert decide_cluster(cluster, policy=POLICY, now=NOW, adopts_by_token=True) == Create()
+
+
+@pytest.mark.parametrize(
+    ("phase", "values", "expected"),
+    [
+        (AppPhase.SENDING, {"sent_at": NOW}, LookFor()),
+        (AppPhase.AMBIGUOUS, {"sent_at": NOW, "empty_listings": 9}, LookFor()),
+        (AppPhase.AMBIGUOUS, {"sent_at": SETTLED, "empty_listings": 2}, Send()),
+        (AppPhase.AMBIGUOUS, {"sent_at": SETTLED, "empty_listings": 2, "stop_requested_at": NOW}, LookFor()),
+        (AppPhase.PENDING, {}, Watch()),
+        (AppPhase.RUNNING, {}, Watch()),
+        (AppPhase.STOP_UNPROVEN, {}, Watch()),
+        (AppPhase.SUCCEEDED, {}, Watch()),
+        (AppPhase.CANCELLING, {}, Climb(stage=1)),
+        (AppPhase.CANCELLING, {"stop_stage": 1, "stop_stage_at": NOW}, Watch()),
+        (AppPhase.CANCELLING, {"stop_stage": 1, "stop_stage_at": NOW - timedelta(seconds=60)}, Climb(stage=2)),
+        (AppPhase.CANCELLING, {"stop_stage": 3, "stop_stage_at": NOW - timedelta(seconds=60)}, GiveUpStop()),
+    ],
+)
+def test_decide_app_by_phase_returns_next_action(phase, values, expected):
+    app, attempt = in_phase(phase, **values)
+    assert decide_app(app, attempt, None, policy=POLICY, now=NOW) == expected
+
+
+def test_decide_app_without_files_holds():
+    app, attempt = in_phase(AppPhase.NEW)
+    assert isinstance(decide_app(app, attempt, None, policy=POLICY, now=NOW), Hold)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "expected"),
+    [
+        (None, Assign),
+        (cluster_in(ClusterPhase.INTENT), Hold),
+        (cluster_in(ClusterPhase.AMBIGUOUS), Hold),
+        (cluster_in(ClusterPhase.STARTING), Send),
+        (cluster_in(ClusterPhase.READY), Send),
+        (cluster_in(ClusterPhase.DRAINING), Assign),
+        (cluster_in(ClusterPhase.TERMINATING), Assign),
+        (cluster_in(ClusterPhase.DEAD), Assign),
+        (cluster_in(ClusterPhase.FAILED, failure_class=FailureClass.INFRASTRUCTURE), Assign),
+        (cluster_in(ClusterPhase.FAILED, failure_class=FailureClass.USER, observed_reason="no such subnet"), Fail),
+    ],
+)
+def test_decide_app_waiting_for_cluster_depends_on_its_phase(cluster, expected):
+    app, attempt = in_phase(AppPhase.WAIT_CLUSTER)
+    action = decide_app(app, attempt, cluster, policy=POLICY, now=NOW)
+    assert isinstance(action, expected)
+    if isinstance(action, Fail):
+        assert "no such subnet" in action.message
+
+
+def test_decide_app_in_backoff_holds():
+    app, attempt = in_phase(AppPhase.WAIT_CLUSTER)
+    app = replace(app, next_reconcile_at=NOW + timedelta(seconds=9))
+    assert isinstance(decide_app(app, attempt, cluster_in(ClusterPhase.READY), policy=POLICY, now=NOW), Hold)
+    assert decide_app(app, attempt, cluster_in(ClusterPhase.READY), policy=POLICY, now=NOW + timedelta(seconds=9)) == Send()
+
+
+@pytest.mark.parametrize(
+    ("mode", "dedicated", "stages"), [(DeployMode.CLIENT, True, 2), (DeployMode.CLUSTER, False, 3), (DeployMode.CLUSTER, True, 4)]
+)
+def test_last_stage_terminates_only_dedicated_clusters(mode, dedicated, stages):
+    spec = make_spec(deploy_mode=mode, cluster=make_cluster_spec(dedicated=dedicated))
+    assert last_stage(make_attempt(spec=spec)) == stages
+
+
+def test_names_carry_installation_key_and_generation():
+    assert str(attempt_name(make_app(id=42), make_attempt(generation=3), "abc123")) == "plsp-abc123-42-g3"
+    name = cluster_name(make_cluster(generation=2), "abc123", send=4)
+    assert str(name).endswith("/iabc123/g2/s4")
+
+
+@pytest.mark.parametrize(
+    ("phase", "stage", "needed"),
+    [(AppPhase.CANCELLING, 0, False), (AppPhase.CANCELLING, 1, True), (AppPhase.STOP_UNPROVEN, 3, True), (AppPhase.RUNNING, 1, False)],
+)
+def test_needs_proof_only_once_a_rung_was_climbed(phase, stage, needed):
+    assert needs_proof(in_phase(phase, stop_stage=stage)[1]) is needed
+
+
+def sight(state: str, **values: Any) -> AttemptSight:
+    return AttemptSight(external_id="s-1", name="n", state=state, **values)
+
+
+def fact_of(phase: AppPhase, seen: AttemptSight | None, death: Death | None = None, now=NOW, **values: Any):
+    app, attempt = in_phase(phase, **values)
+    return app_fact(app, attempt, seen, death, epoch=5, policy=POLICY, now=now)
+
+
+def test_app_fact_of_unsent_app_is_none():
+    assert fact_of(AppPhase.WAIT_CLUSTER, sight("running")) is None
+
+
+def test_app_fact_passes_the_sight_on():
+    fact = fact_of(AppPhase.RUNNING, sight("failed", driver="alive", reason="lost", proof=None, started_at=NOW))
+    assert fact is not None
+    assert (fact.state, fact.driver, fact.reason, fact.epoch, fact.started_at) == ("failed", "alive", "lost", 5, NOW)
+
+
+def test_app_fact_with_proven_death_ends_a_run_the_backend_still_lists():
+    fact = fact_of(AppPhase.CANCELLING, sight("running"), Death(state="dead", proof="YARN says KILLED"))
+    assert fact is not None
+    assert (fact.state, fact.driver, fact.proof) == ("cancelled", "dead", "YARN says KILLED")
+
+
+def test_app_fact_with_proven_death_keeps_a_success():
+    fact = fact_of(AppPhase.CANCELLING, sight("succeeded"), Death(state="dead", proof="finished"))
+    assert fact is not None
+    assert fact.state == "succeeded"
+
+
+def test_app_fact_with_unknown_death_keeps_what_the_backend_said():
+    fact = fact_of(AppPhase.CANCELLING, sight("cancelled", driver="alive"), Death(state="unknown"))
+    assert fact is not None
+    assert (fact.state, fact.driver) == ("cancelled", "alive")
+
+
+def test_app_fact_unlisted_and_dead_is_cancelled():
+    fact = fact_of(AppPhase.CANCELLING, None, Death(state="dead", proof="killed"))
+    assert fact is not None
+    assert (fact.state, fact.proof) == ("cancelled", "killed")
+
+
+def test_app_fact_unlisted_within_listing_lag_says_nothing():
+    assert fact_of(AppPhase.PENDING, None, submitted_at=NOW) is None
+
+
+def test_app_fact_unlisted_after_the_settle_window_is_gone():
+    fact = fact_of(AppPhase.PENDING, None, submitted_at=SETTLED)
+    assert fact is not None
+    assert fact.state == "gone"
+
+
+def test_cluster_fact_passes_the_sight_on():
+    seen = ClusterSight(external_id="j-1", name="n", state="dead", raw_state="TERMINATED", reason_code="X", failure_class="capacity")
+    fact = cluster_fact(make_cluster(), seen, epoch=2, policy=POLICY, now=NOW)
+    assert fact is not None
+    assert (fact.state, fact.raw_state, fact.failure_class, fact.epoch) == ("dead", "TERMINATED", "capacity", 2)
+
+
+def test_cluster_fact_unlisted_is_gone_only_after_the_settle_window():
+    fresh = make_cluster(create_sent_at=NOW)
+    assert cluster_fact(fresh, None, epoch=2, policy=POLICY, now=NOW) is None
+    fact = cluster_fact(fresh, None, epoch=2, policy=POLICY, now=NOW + timedelta(seconds=POLICY.settle_s))
+    assert fact is not None
+    assert fact.state == "gone"
