@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
+from platyspark_provider.core.app_state import Refused, count_listing, may_send_again, merged
 from platyspark_provider.core.model import Cluster, Event
 from platyspark_provider.core.records import ClusterObserved, CreateEnded, CreateIntended, CreateLookedFor, Policy
 from platyspark_provider.core.states import ClusterPhase, FailureClass
-from platyspark_provider.core.transitions import Refused, count_listing, may_send_again, merged
 
 ClusterRecord = CreateIntended | CreateEnded | CreateLookedFor | ClusterObserved
 

@@ -4,11 +4,13 @@ A store locks the rows, calls `apply_to_app` and writes what came back; a refusa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from platyspark_provider.core.model import App, Attempt, Cluster, Condition, Event, Failure
+from platyspark_provider.core.app_state import AppState, Refused, count_listing, end, enter, event_of, may_send_again, merged
+from platyspark_provider.core.model import Attempt, Condition, Failure
+from platyspark_provider.core.observation import apply_observation
 from platyspark_provider.core.records import (
     AppObserved,
     LogLookedFor,
@@ -19,50 +21,11 @@ from platyspark_provider.core.records import (
     StopAdvanced,
     Waiting,
 )
-from platyspark_provider.core.states import APP_SENT, AppPhase, FailureClass, LogState
+from platyspark_provider.core.states import AppPhase, FailureClass, LogState
+
+__all__ = ["AppRecord", "AppState", "Refused", "apply_to_app", "mark_ready", "may_send_again", "request_stop", "stop_wanted"]
 
 AppRecord = SendIntended | SendEnded | SendLookedFor | AppObserved | StopAdvanced | LogLookedFor | Waiting
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppState:
-    """The rows one fact may touch.
-
-    :param attempt: the generation that the fact names.
-    :param wanted: the generation that waits for this one's end, if any.
-    :param cluster: the attempt's cluster.
-    """
-
-    app: App
-    attempt: Attempt
-    wanted: Attempt | None = None
-    cluster: Cluster | None = None
-    events: tuple[Event, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """Nothing was written; `code` for programs, `message` for people."""
-
-    code: str
-    message: str
-
-
-def may_send_again(*, sent_at: datetime | None, empty_listings: int, policy: Policy, now: datetime) -> bool:
-    """Tell whether a lost call can be taken for not done: settle window over and two empty listings."""
-    return sent_at is None or (now >= sent_at + timedelta(seconds=policy.settle_s) and empty_listings >= 2)
-
-
-def count_listing(empty: int, last: datetime | None, policy: Policy, now: datetime) -> int:
-    """Return the new count of empty listings; two within the gap count once (the listing may lag)."""
-    if last is not None and now < last + timedelta(seconds=policy.settle_gap_s):
-        return empty
-    return empty + 1
-
-
-def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `old` with what `new` knows; None never overwrites."""
-    return {**old, **{k: v for k, v in new.items() if v is not None}}
 
 
 def apply_to_app(state: AppState, record: AppRecord, *, policy: Policy, actor: str, now: datetime) -> AppState | Refused:
@@ -80,7 +43,7 @@ def apply_to_app(state: AppState, record: AppRecord, *, policy: Policy, actor: s
         case SendLookedFor():
             return _looked_for(state, record, policy, actor, now)
         case AppObserved():
-            return _observed(state, record, actor, now)
+            return apply_observation(state, record, actor, now)
         case StopAdvanced():
             return _stop_advanced(state, record, actor, now)
         case LogLookedFor():
@@ -89,49 +52,6 @@ def apply_to_app(state: AppState, record: AppRecord, *, policy: Policy, actor: s
             return _waiting(state, record, now)
         case _:
             assert_never(record)
-
-
-def event_of(app: App, generation: int, kind: str, message: str, *, actor: str, now: datetime, **detail: Any) -> Event:
-    """Return an event line about an application."""
-    return Event(object_kind="app", object_id=app.id, generation=generation, kind=kind, message=message, actor=actor, at=now, detail=detail)
-
-
-def enter(
-    state: AppState, phase: AppPhase, message: str, *, actor: str, now: datetime, detail: Mapping[str, Any] | None = None, **attempt: Any
-) -> AppState:
-    """Return the state with the attempt (and the app, if it is the current one) in `phase`, with an event if that changed it.
-
-    :param attempt: other fields of the attempt to set.
-    """
-    changed = replace(state.attempt, phase=phase, **attempt)
-    app = replace(state.app, phase=phase, conditions=(), updated_at=now, next_reconcile_at=None)
-    events = state.events
-    if phase is not state.attempt.phase:
-        line = event_of(app, changed.generation, f"app.{phase.value}", message, actor=actor, now=now, **(detail or {}))
-        events = (*events, line)
-    return replace(state, app=app, attempt=changed, events=events)
-
-
-def end(state: AppState, phase: AppPhase, message: str, *, actor: str, now: datetime, **attempt: Any) -> AppState:
-    """Return the state after the generation's end; a generation that waited for it begins."""
-    ran = state.attempt.started_at is not None or attempt.get("started_at") is not None
-    values: dict[str, Any] = {"ended_at": now, "log_state": LogState.PENDING if ran else LogState.NONE, **attempt}
-    done = enter(state, phase, message, actor=actor, now=now, **values)
-    return _begin_wanted(done, now)
-
-
-def _begin_wanted(state: AppState, now: datetime) -> AppState:
-    app, wanted = state.app, state.wanted
-    if wanted is None or app.wanted_generation <= app.generation:
-        return state
-    phase = AppPhase.WAIT_CLUSTER if wanted.artifacts_ready else AppPhase.NEW
-    line = event_of(app, wanted.generation, f"app.{phase.value}", "The old run is proven dead; this one begins.", actor="registry", now=now)
-    return replace(
-        state,
-        app=replace(app, generation=wanted.generation, phase=phase, cluster_id=None, conditions=()),
-        wanted=replace(wanted, phase=phase),
-        events=(*state.events, line),
-    )
 
 
 def request_stop(state: AppState, *, reason: str, actor: str, now: datetime) -> AppState:
@@ -266,106 +186,6 @@ def _looked_for(state: AppState, record: SendLookedFor, policy: Policy, actor: s
     if settled and attempt.stop_requested_at is not None:
         return end(counted, AppPhase.STOPPED, "It never arrived; stopped.", actor=actor, now=now, death_proof="never arrived")
     return counted
-
-
-def _observed(state: AppState, record: AppObserved, actor: str, now: datetime) -> AppState | Refused:
-    attempt = state.attempt
-    if attempt.phase not in APP_SENT:
-        return Refused(code="not_sent", message=f"The application is {attempt.phase.value}; nothing runs under its id.")
-    seen = replace(
-        state,
-        attempt=replace(
-            attempt,
-            observed_at=now,
-            started_at=attempt.started_at or record.started_at,
-            external_detail=merged(attempt.external_detail, record.external_detail),
-        ),
-    )
-    match record.state:
-        case "pending":
-            return seen
-        case "running":
-            return _seen_running(seen, actor, now)
-        case "succeeded":
-            return end(
-                seen, AppPhase.SUCCEEDED, "Succeeded.", actor=actor, now=now, ended_at=record.ended_at or now, death_proof="succeeded"
-            )
-        case "failed" | "cancelled":
-            return _seen_over(seen, record, actor, now)
-        case "gone":
-            failure = Failure(klass=FailureClass.UNKNOWN, summary="The backend no longer knows this run; how it ended is unknown.")
-            return end(seen, AppPhase.LOST, failure.summary, actor=actor, now=now, failure=failure, failure_class=FailureClass.UNKNOWN)
-        case _:
-            assert_never(record.state)
-
-
-def _seen_running(state: AppState, actor: str, now: datetime) -> AppState:
-    if state.attempt.phase is not AppPhase.PENDING:
-        return state
-    started = state.attempt.started_at or now
-    return enter(state, AppPhase.RUNNING, "Running.", actor=actor, now=now, started_at=started)
-
-
-def _seen_over(state: AppState, record: AppObserved, actor: str, now: datetime) -> AppState:
-    """The backend's record is over; the attempt is over once its driver is proven dead."""
-    attempt, cluster = state.attempt, state.cluster
-    asked = attempt.stop_requested_at is not None and attempt.stop_actor != "backend"
-    never_ran = record.state == "cancelled" and attempt.started_at is None
-    cluster_over = cluster is not None and cluster.phase.is_terminal
-    if never_ran and not asked and cluster_over:
-        back = enter(
-            state,
-            AppPhase.WAIT_CLUSTER,
-            "Its cluster ended before it started; it is sent elsewhere, free of charge.",
-            actor=actor,
-            now=now,
-            external_id=None,
-            sent_at=None,
-            cluster_id=None,
-        )
-        return replace(back, app=replace(back.app, cluster_id=None))
-    proof = "never started" if never_ran else "cluster terminated" if cluster_over else record.proof or record.driver
-    if not (never_ran or cluster_over or record.driver == "dead"):
-        return _not_proven(state, record, actor, now)
-    ended_at = record.ended_at or now
-    if asked:
-        message = f"Stopped ({proof}): {attempt.stop_reason}."
-        return end(state, AppPhase.STOPPED, message, actor=actor, now=now, death_proof=proof, ended_at=ended_at)
-    failure = _failure_at_end(record, cluster if cluster_over else None)
-    return end(
-        state,
-        AppPhase.FAILED,
-        failure.summary,
-        actor=actor,
-        now=now,
-        death_proof=proof,
-        ended_at=ended_at,
-        failure=failure,
-        failure_class=failure.klass,
-    )
-
-
-def _failure_at_end(record: AppObserved, cluster: Cluster | None) -> Failure:
-    if cluster is not None:
-        klass = cluster.failure_class or FailureClass.INFRASTRUCTURE
-        return Failure(klass=klass, summary=f"Its cluster ended: {cluster.observed_reason or cluster.observed_state}", is_complete=False)
-    if record.state == "cancelled":
-        return Failure(klass=FailureClass.EXTERNAL_KILL, summary=f"Cancelled by somebody else. {record.reason}".strip())
-    return Failure(klass=FailureClass.UNKNOWN, summary=record.reason or "The backend reports a failure.", is_complete=False)
-
-
-def _not_proven(state: AppState, record: AppObserved, actor: str, now: datetime) -> AppState:
-    """The record is over and the driver may live: the stop ladder ends it, and no second writer starts before."""
-    if state.attempt.stop_requested_at is not None:
-        return state
-    asked = replace(
-        state,
-        attempt=replace(
-            state.attempt, stop_requested_at=now, stop_actor="backend", stop_reason=f"the backend reports {record.state}; {record.reason}"
-        ),
-    )
-    message = f"The backend reports {record.state}, but its driver is not proven dead ({record.driver}); ending it."
-    return enter(asked, AppPhase.CANCELLING, message, actor=actor, now=now)
 
 
 def _stop_advanced(state: AppState, record: StopAdvanced, actor: str, now: datetime) -> AppState | Refused:

@@ -1,0 +1,110 @@
+"""What an observed run changes: running, ended well, or over and proven (not) dead; called by `transitions` alone."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from platyspark_provider.core.app_state import AppState, Refused, end, enter, merged
+from platyspark_provider.core.model import Cluster, Failure
+from platyspark_provider.core.records import AppObserved
+from platyspark_provider.core.states import APP_SENT, AppPhase, FailureClass
+
+
+def apply_observation(state: AppState, record: AppObserved, actor: str, now: datetime) -> AppState | Refused:
+    attempt = state.attempt
+    if attempt.phase not in APP_SENT:
+        return Refused(code="not_sent", message=f"The application is {attempt.phase.value}; nothing runs under its id.")
+    seen = replace(
+        state,
+        attempt=replace(
+            attempt,
+            observed_at=now,
+            started_at=attempt.started_at or record.started_at,
+            external_detail=merged(attempt.external_detail, record.external_detail),
+        ),
+    )
+    match record.state:
+        case "pending":
+            return seen
+        case "running":
+            return _seen_running(seen, actor, now)
+        case "succeeded":
+            return end(
+                seen, AppPhase.SUCCEEDED, "Succeeded.", actor=actor, now=now, ended_at=record.ended_at or now, death_proof="succeeded"
+            )
+        case "failed" | "cancelled":
+            return _seen_over(seen, record, actor, now)
+        case "gone":
+            failure = Failure(klass=FailureClass.UNKNOWN, summary="The backend no longer knows this run; how it ended is unknown.")
+            return end(seen, AppPhase.LOST, failure.summary, actor=actor, now=now, failure=failure, failure_class=FailureClass.UNKNOWN)
+        case _:
+            assert_never(record.state)
+
+
+def _seen_running(state: AppState, actor: str, now: datetime) -> AppState:
+    if state.attempt.phase is not AppPhase.PENDING:
+        return state
+    started = state.attempt.started_at or now
+    return enter(state, AppPhase.RUNNING, "Running.", actor=actor, now=now, started_at=started)
+
+
+def _seen_over(state: AppState, record: AppObserved, actor: str, now: datetime) -> AppState:
+    """The backend's record is over; the attempt is over once its driver is proven dead."""
+    attempt, cluster = state.attempt, state.cluster
+    asked = attempt.stop_requested_at is not None and attempt.stop_actor != "backend"
+    never_ran = record.state == "cancelled" and attempt.started_at is None
+    cluster_over = cluster is not None and cluster.phase.is_terminal
+    if never_ran and not asked and cluster_over:
+        back = enter(
+            state,
+            AppPhase.WAIT_CLUSTER,
+            "Its cluster ended before it started; it is sent elsewhere, free of charge.",
+            actor=actor,
+            now=now,
+            external_id=None,
+            sent_at=None,
+            cluster_id=None,
+        )
+        return replace(back, app=replace(back.app, cluster_id=None))
+    proof = "never started" if never_ran else "cluster terminated" if cluster_over else record.proof or record.driver
+    if not (never_ran or cluster_over or record.driver == "dead"):
+        return _not_proven(state, record, actor, now)
+    ended_at = record.ended_at or now
+    if asked:
+        message = f"Stopped ({proof}): {attempt.stop_reason}."
+        return end(state, AppPhase.STOPPED, message, actor=actor, now=now, death_proof=proof, ended_at=ended_at)
+    failure = _failure_at_end(record, cluster if cluster_over else None)
+    return end(
+        state,
+        AppPhase.FAILED,
+        failure.summary,
+        actor=actor,
+        now=now,
+        death_proof=proof,
+        ended_at=ended_at,
+        failure=failure,
+        failure_class=failure.klass,
+    )
+
+
+def _failure_at_end(record: AppObserved, cluster: Cluster | None) -> Failure:
+    if cluster is not None:
+        klass = cluster.failure_class or FailureClass.INFRASTRUCTURE
+        return Failure(klass=klass, summary=f"Its cluster ended: {cluster.observed_reason or cluster.observed_state}", is_complete=False)
+    if record.state == "cancelled":
+        return Failure(klass=FailureClass.EXTERNAL_KILL, summary=f"Cancelled by somebody else. {record.reason}".strip())
+    return Failure(klass=FailureClass.UNKNOWN, summary=record.reason or "The backend reports a failure.", is_complete=False)
+
+
+def _not_proven(state: AppState, record: AppObserved, actor: str, now: datetime) -> AppState:
+    """The record is over and the driver may live: the stop ladder ends it, and no second writer starts before."""
+    if state.attempt.stop_requested_at is not None:
+        return state
+    asked = replace(
+        state,
+        attempt=replace(
+            state.attempt, stop_requested_at=now, stop_actor="backend", stop_reason=f"the backend reports {record.state}; {record.reason}"
+        ),
+    )
+    message = f"The backend reports {record.state}, but its driver is not proven dead ({record.driver}); ending it."
+    return enter(asked, AppPhase.CANCELLING, message, actor=actor, now=now)
