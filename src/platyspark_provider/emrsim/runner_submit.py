@@ -1,0 +1,173 @@
+"""Carry out a `spark-submit` step: fetch, register with YARN, then be the driver (client mode) or watch a container (cluster mode).
+
+Texts follow Spark's `SparkSubmit` and `org.apache.spark.deploy.yarn.Client`, because people and tools search logs for them.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from platyspark_provider.emrsim.container_main import record_end
+from platyspark_provider.emrsim.jars import JarsError, ensure_jars
+from platyspark_provider.emrsim.ports import YarnApplication
+from platyspark_provider.emrsim.runner_conf import base_environment, driver_command, driver_conf, driver_environment, write_conf
+from platyspark_provider.emrsim.runner_driver import ChildEnd, Terminator, read_spec, run_driver
+from platyspark_provider.emrsim.runner_fetch import Fetcher, FetchError, Localized
+from platyspark_provider.emrsim.runner_process import start_session
+from platyspark_provider.emrsim.runner_records import AppFolder, Site, StepFolder, write_json
+from platyspark_provider.emrsim.spark_args import Submission, SubmitError, parse_command, parse_properties, resolve_submission
+from platyspark_provider.emrsim.yarn_apps import ENDED_STATES, view_application
+
+_REPORT_S = 1.0
+_TERMINATED = ChildEnd(code=143, signal=15)
+
+
+def run_spark_submit(args: Sequence[str], step: StepFolder, cluster_id: str, terminator: Terminator) -> ChildEnd:
+    """Carry out `spark-submit <args>` for a step and return how the step's process ends."""
+    site = step.site()
+    try:
+        submission = _resolve(args, step, site)
+        ensure_jars(site.jars_dir)
+        app, resources = _stage(submission, step, site, cluster_id)
+    except SubmitError as error:
+        return _failed(f"Error: {error}")
+    except (FetchError, JarsError) as error:
+        return _failed(f'Exception in thread "main" {error}')
+    if terminator.is_set:
+        return _TERMINATED
+    work = app.work if submission.deploy_mode == "cluster" else step.work
+    ui_port = _prepare(submission, resources, app, work, site, cluster_id)
+    app.record(
+        cluster_id=cluster_id,
+        step_id=step.id,
+        name=submission.name,
+        tags=submission.tags,
+        queue=submission.queue,
+        deploy_mode=submission.deploy_mode,
+        ui_port=ui_port,
+        started_ms=int(time.time() * 1000),
+    )
+    _log("YarnClientImpl", f"Submitted application {app.id}")
+    if submission.deploy_mode == "client":
+        return _run_as_driver(submission, app, terminator)
+    return _run_as_client(submission, app, site, cluster_id, terminator)
+
+
+def _resolve(args: Sequence[str], step: StepFolder, site: Site) -> Submission:
+    command = parse_command(args)
+    properties: Mapping[str, str] = {}
+    if command.properties_file:
+        folder = step.path / "properties"
+        folder.mkdir(exist_ok=True)
+        properties = parse_properties(Fetcher(site.endpoint_url, folder).text(command.properties_file))
+    return resolve_submission(command, properties)
+
+
+def _stage(submission: Submission, step: StepFolder, site: Site, cluster_id: str) -> tuple[AppFolder, Localized]:
+    """Fetch everything before YARN hears of the application, as Spark's client checks it before it submits."""
+    app = site.new_app(cluster_id)
+    cluster_mode = submission.deploy_mode == "cluster"
+    staging = app.work if cluster_mode else step.path / "staging"
+    staging.mkdir()
+    # an executor finds archives in its working folder; in client mode that is the step's here, as executors share the driver's process
+    archives = app.work if cluster_mode else step.work
+    try:
+        return app, Fetcher(site.endpoint_url, staging).localize(submission, copy_local=cluster_mode, archives_into=archives)
+    except FetchError:
+        shutil.rmtree(app.path)
+        raise
+
+
+def _prepare(submission: Submission, resources: Localized, app: AppFolder, work: Path, site: Site, cluster_id: str) -> int | None:
+    """Write what the driver starts with; return the port of its UI, or None if it has none that is known."""
+    conf_dir = app.path / "conf"
+    conf = driver_conf(site, submission, resources, app.id, work)
+    write_conf(conf_dir, conf)
+    spec = {
+        "argv": driver_command(submission, resources),
+        "env": driver_environment(base_environment(site, cluster_id), submission, work, conf_dir),
+        "cwd": str(work),
+        "max_attempts": submission.max_attempts,
+        "is_python": submission.is_python,
+    }
+    write_json(app.path / "spec.json", spec)
+    port = conf["spark.ui.port"]
+    return int(port) if conf["spark.ui.enabled"] == "true" and port.isdecimal() and port != "0" else None
+
+
+def _run_as_driver(submission: Submission, app: AppFolder, terminator: Terminator) -> ChildEnd:
+    app.record_process(os.getpid())
+    end = run_driver(read_spec(app), app, terminator, logs=None, escalate=False)
+    record_end(app, end, is_python=submission.is_python, attempt=1)
+    if app.kill_requested_at is not None and not terminator.is_set:
+        return _failed(f'Exception in thread "main" org.apache.spark.SparkException: Application {app.id} is killed')
+    return end
+
+
+def _run_as_client(submission: Submission, app: AppFolder, site: Site, cluster_id: str, terminator: Terminator) -> ChildEnd:
+    container = _start_container(app, site, cluster_id)
+    app.record_process(container.pid)
+    application = _watch(app, container, terminator, waits=submission.waits)
+    if terminator.is_set:
+        _log("ShutdownHookManager", "Shutdown hook called")
+        return _TERMINATED
+    return _client_end(application)
+
+
+def _start_container(app: AppFolder, site: Site, cluster_id: str) -> subprocess.Popen[bytes]:
+    # not the step's own streams: its logs end with the step, the container's don't
+    with (app.path / "container.log").open("ab") as log:
+        command = [sys.executable, "-m", "platyspark_provider.emrsim.container_main", str(app.path)]
+        env = {**base_environment(site, cluster_id), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+        return start_session(command, cwd=app.path, env=env, stdout=log, stderr=log)
+
+
+def _watch(app: AppFolder, container: subprocess.Popen[bytes], terminator: Terminator, *, waits: bool) -> YarnApplication:
+    reported = 0.0
+    while True:
+        container.poll()  # reaps it
+        application = view_application(app)
+        if application is None:
+            raise RuntimeError(f"{app.id} was registered and is gone")
+        if time.monotonic() > reported + _REPORT_S or application.state in ENDED_STATES:
+            reported = time.monotonic()
+            _log("Client", f"Application report for {app.id} (state: {application.state})")
+        if application.state in ENDED_STATES or terminator.is_set or not waits:
+            return application
+        time.sleep(0.1)
+
+
+def _client_end(application: YarnApplication) -> ChildEnd:
+    _log("Client", _final_report(application))
+    if "FAILED" in {application.state, application.final_status}:
+        if application.diagnostics:
+            _log("Client", f"Application diagnostics message: {application.diagnostics}", level="ERROR")
+        return _failed(
+            f'Exception in thread "main" org.apache.spark.SparkException: Application {application.id} finished with failed status'
+        )
+    if application.state == "KILLED":
+        return _failed(f'Exception in thread "main" org.apache.spark.SparkException: Application {application.id} is killed')
+    return ChildEnd(code=0)
+
+
+def _final_report(application: YarnApplication) -> str:
+    return (
+        f"\n\t client token: N/A\n\t diagnostics: {application.diagnostics or 'N/A'}\n\t start time: {application.started_ms}"
+        f"\n\t final status: {application.final_status}\n\t user: hadoop"
+    )
+
+
+def _failed(text: str) -> ChildEnd:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+    return ChildEnd(code=1)
+
+
+def _log(source: str, text: str, level: str = "INFO") -> None:
+    sys.stderr.write(f"{datetime.now(UTC):%y/%m/%d %H:%M:%S} {level} {source}: {text}\n")
+    sys.stderr.flush()

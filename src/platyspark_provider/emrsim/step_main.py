@@ -1,0 +1,108 @@
+"""The process of one EMR step on the primary node: does what `command-runner.jar` would, and records the end. Outlives emrsim.
+
+`python -m platyspark_provider.emrsim.step_main <step folder>`; started by the runner in a session of its own, with the step's streams.
+"""
+
+import fcntl
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from platyspark_provider.emrsim.ports import StepLaunch
+from platyspark_provider.emrsim.runner_conf import base_environment
+from platyspark_provider.emrsim.runner_driver import Child, ChildEnd, Terminator, follow
+from platyspark_provider.emrsim.runner_records import StepFolder
+from platyspark_provider.emrsim.runner_submit import run_spark_submit
+from platyspark_provider.emrsim.yarn_cli import run_yarn
+
+
+def run_step(step: StepFolder, launch: StepLaunch, terminator: Terminator) -> ChildEnd:
+    """Run the step's command to its end."""
+    if not launch.args:
+        sys.stderr.write("command-runner.jar needs a command\n")
+        return ChildEnd(code=1)
+    command, *args = launch.args
+    match Path(command).name:
+        case "spark-submit":
+            return run_spark_submit(args, step, launch.cluster_id, terminator)
+        case "yarn":
+            return ChildEnd(code=run_yarn(args, step.site(), launch.cluster_id))
+        case _:
+            return _run_plain(launch.args, step, launch.cluster_id, terminator)
+
+
+def _run_plain(argv: Sequence[str], step: StepFolder, cluster_id: str, terminator: Terminator) -> ChildEnd:
+    env = base_environment(step.site(), cluster_id) | {"EMR_STEP_ID": step.id, "EMR_CLUSTER_ID": cluster_id}
+    try:
+        child = Child(argv, cwd=step.work, env=env, stdout=None, stderr=None)
+    except OSError as error:
+        reason = f'java.io.IOException: Cannot run program "{argv[0]}" (in directory "."): error={error.errno}, {error.strerror}'
+        sys.stderr.write(f'Exception in thread "main" java.lang.RuntimeException: {reason}\n')
+        return ChildEnd(code=1)
+    return follow(child, terminator, app=None, escalate=False)
+
+
+def _guarded_run(step: StepFolder, launch: StepLaunch, terminator: Terminator) -> ChildEnd:
+    try:
+        return run_step(step, launch, terminator)
+    except Exception:  # noqa: BLE001 - the step's own stderr is where its reader looks
+        traceback.print_exc()
+        return ChildEnd(code=1)
+
+
+class ControllerLog:
+    """EMR's controller log of one step."""
+
+    def __init__(self, step: StepFolder) -> None:
+        self._path = step.log("controller")
+
+    def write(self, level: str, text: str) -> None:
+        """Append one line."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {level} {text}\n")
+
+    def begin(self, step: StepFolder, launch: StepLaunch) -> None:
+        """Note what is started and where."""
+        self.write("INFO", "Ensure step 1 jar file command-runner.jar")
+        self.write("INFO", "StepRunner: Created Runner for step 1")
+        self.write("INFO", f"startExec 'hadoop jar /var/lib/aws/emr/step-runner/hadoop-jars/command-runner.jar {' '.join(launch.args)}'")
+        self.write("INFO", f"Working dir {step.work}")
+        self.write("INFO", f"ProcessRunner started child process {os.getpid()}")
+
+    def end(self, end: ChildEnd, seconds: float) -> None:
+        """Note how it ended."""
+        self.write("INFO", f"waitProcessCompletion ended with exit code {end.code}")
+        if end.code == 0:
+            self.write("INFO", f"Step succeeded with exitCode 0 and took {seconds:.0f} seconds")
+        else:
+            self.write("WARN", f"Step failed with exitCode {end.code} and took {seconds:.0f} seconds")
+
+
+def main(argv: list[str]) -> int:
+    """Run the step of one folder, unless that was done before or another process is at it."""
+    step = StepFolder(Path(argv[1]))
+    with (step.path / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return 0
+        launch = step.launch()
+        if launch is None or step.has("begun"):
+            return 0
+        step.mark("begun")
+        terminator = Terminator()
+        step.record_process(os.getpid())
+        controller, began = ControllerLog(step), time.monotonic()
+        controller.begin(step, launch)
+        end = _guarded_run(step, launch, terminator)
+        controller.end(end, time.monotonic() - began)
+        step.record_exit(code=end.code, signal=end.signal)
+        return end.code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
