@@ -1,0 +1,75 @@
+"""The knobs of emrsim: durations, limits and switches, changed while it runs through the control route.
+
+One `SimConfig` object is shared by everything that reads a knob; each reader looks at use, so a change counts at once.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+THROTTLE_MODES = ("off", "aws")
+
+
+class ConfigError(ValueError):
+    """A knob has an unknown name or a value of the wrong kind."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SimConfig:
+    """Hold the current value of every knob; durations in seconds, defaults made for a demo.
+
+    :param throttle: "off", or "aws" for the token buckets of Service Quotas
+    :param listing_lag_s: how long a new cluster or step stays invisible in ListClusters and ListSteps
+    :param waiting_flip_s: how long a cluster says WAITING after it was given a step (about 10 s on AWS)
+    :param terminate_gap_s: time between TerminateJobFlows and TERMINATING, in which steps are still accepted
+    :param cancel_s: how long a cancelled pending step stays in CANCEL_PENDING
+    :param idle_clock_speed: 60 makes the auto-termination clock run a minute each second
+    :param steps_stuck: accept steps but never start them
+    :param yarn_reachable: False closes connections to the ResourceManager without an answer
+    """
+
+    throttle: str = "off"
+    listing_lag_s: float = 0.0
+    reply_latency_s: float = 0.0
+    starting_s: float = 1.0
+    bootstrapping_s: float = 1.0
+    terminating_s: float = 1.0
+    step_start_s: float = 0.2
+    log_delay_s: float = 2.0
+    waiting_flip_s: float = 0.0
+    terminate_gap_s: float = 0.0
+    cancel_s: float = 0.2
+    idle_clock_speed: float = 1.0
+    steps_stuck: bool = False
+    yarn_reachable: bool = True
+
+    def update(self, changes: dict[str, Any]) -> None:
+        """Change knobs by name, all or none.
+
+        :raises ConfigError: unknown name, wrong type, negative duration or unknown throttle mode
+        """
+        checked = {name: _checked(name, value) for name, value in changes.items()}
+        for name, value in checked.items():
+            setattr(self, name, value)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return every knob by name."""
+        return asdict(self)
+
+
+_KINDS = {field.name: field.type for field in fields(SimConfig)}
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name not in _KINDS:
+        raise ConfigError(f"unknown setting {name!r}; known: {', '.join(sorted(_KINDS))}")
+    if name == "throttle":
+        if value not in THROTTLE_MODES:
+            raise ConfigError(f"throttle is one of {', '.join(THROTTLE_MODES)}, not {value!r}")
+        return value
+    if _KINDS[name] is bool:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{name} is true or false, not {value!r}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ConfigError(f"{name} is a number of at least 0, not {value!r}")
+    return float(value)

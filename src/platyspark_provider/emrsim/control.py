@@ -1,0 +1,116 @@
+"""emrsim's own control route `/_emrsim/`: journal, counters, faults, knobs, applications and the loss of a cluster."""
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+from platyspark_provider.emrsim.config import ConfigError
+from platyspark_provider.emrsim.engine import Engine
+from platyspark_provider.emrsim.faults import FaultPlan, FaultSpecError
+from platyspark_provider.emrsim.journal import Journal
+from platyspark_provider.emrsim.throttle import Throttle
+from platyspark_provider.emrsim.wire import enum_values
+
+PREFIX = "/_emrsim"
+Answer = tuple[int, Any]
+
+
+class Control:
+    """Serve the control route to WSGI; it needs no credentials, as the server listens on loopback only."""
+
+    def __init__(self, engine: Engine, journal: Journal, faults: FaultPlan, throttle: Throttle) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._faults = faults
+        self._throttle = throttle
+        self._routes: dict[tuple[str, str], Callable[[dict[str, Any], str], Answer]] = {
+            ("GET", "health"): self._health,
+            ("GET", "journal"): self._read_journal,
+            ("DELETE", "journal"): self._clear_journal,
+            ("GET", "counters"): self._counters,
+            ("GET", "config"): self._read_config,
+            ("PUT", "config"): self._change_config,
+            ("GET", "faults"): self._read_faults,
+            ("POST", "faults"): self._add_fault,
+            ("DELETE", "faults"): self._remove_faults,
+            ("GET", "applications"): self._applications,
+            ("POST", "clusters"): self._fail_cluster,
+            ("POST", "stop-processes"): self._stop_processes,
+        }
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        name, _, rest = environ["PATH_INFO"].removeprefix(f"{PREFIX}/").partition("/")
+        route = self._routes.get((environ["REQUEST_METHOD"], name))
+        if route is None:
+            status, answer = 404, {"error": f"no route {environ['REQUEST_METHOD']} {environ['PATH_INFO']}"}
+        else:
+            status, answer = self._call(route, environ, rest)
+        body = json.dumps(answer).encode()
+        start_response(f"{status} {HTTPStatus(status).phrase}", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        return [body]
+
+    def _call(self, route: Callable[[dict[str, Any], str], Answer], environ: dict[str, Any], rest: str) -> Answer:
+        raw = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        try:
+            given = json.loads(raw) if raw else {}
+            query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+            return route({**query, **given}, rest)
+        except (ConfigError, FaultSpecError, ValueError, TypeError) as error:
+            return 400, {"error": str(error)}
+
+    def _health(self, _given: dict[str, Any], _rest: str) -> Answer:
+        return 200, {"status": "ok", "pid": os.getpid()}
+
+    def _read_journal(self, given: dict[str, Any], _rest: str) -> Answer:
+        return 200, self._journal.since(int(given.get("since", 0)))
+
+    def _clear_journal(self, _given: dict[str, Any], _rest: str) -> Answer:
+        self._journal.clear()
+        return 200, {}
+
+    def _counters(self, _given: dict[str, Any], _rest: str) -> Answer:
+        return 200, self._journal.counters()
+
+    def _read_config(self, _given: dict[str, Any], _rest: str) -> Answer:
+        return 200, self._engine.config.as_dict()
+
+    def _change_config(self, given: dict[str, Any], _rest: str) -> Answer:
+        with self._engine.lock:
+            self._engine.config.update(given)
+            self._engine.save_config()
+            if "throttle" in given:
+                self._throttle.reset()
+            return 200, self._engine.config.as_dict()
+
+    def _read_faults(self, _given: dict[str, Any], _rest: str) -> Answer:
+        return 200, self._faults.describe()
+
+    def _add_fault(self, given: dict[str, Any], _rest: str) -> Answer:
+        return 201, {"id": self._faults.add(given).id}
+
+    def _remove_faults(self, _given: dict[str, Any], rest: str) -> Answer:
+        return 200, {"removed": self._faults.remove(rest or None)}
+
+    def _applications(self, _given: dict[str, Any], _rest: str) -> Answer:
+        return 200, [asdict(application) for application in self._engine.runner.applications()]
+
+    def _fail_cluster(self, given: dict[str, Any], rest: str) -> Answer:
+        cluster_id, _, verb = rest.partition("/")
+        code = given.get("code", "INSTANCE_FAILURE")
+        known = enum_values("ClusterStateChangeReasonCode")
+        if verb != "fail" or code not in known:
+            return 400, {"error": f"POST clusters/ID/fail with a code of {', '.join(known)}"}
+        message = given.get("message", "The master node was terminated. ")
+        details = given.get("error_details", [])
+        if not self._engine.fail_cluster(cluster_id, code=code, message=message, error_details=details):
+            return 404, {"error": f"no live cluster {cluster_id}"}
+        return 200, {"id": cluster_id}
+
+    def _stop_processes(self, _given: dict[str, Any], _rest: str) -> Answer:
+        self._engine.stop_all_processes()
+        return 200, {}

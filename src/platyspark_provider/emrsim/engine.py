@@ -1,0 +1,175 @@
+"""The imperative shell of the state machine: one lock, the clock, the runner and the state file around pure decisions."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from platyspark_provider.emrsim import records as r
+from platyspark_provider.emrsim.config import SimConfig
+from platyspark_provider.emrsim.lifecycle import Effect, Launch, Signal, StopCluster, advance, lose_cluster, record_exit
+from platyspark_provider.emrsim.ports import StepLaunch, StepRunner
+from platyspark_provider.emrsim.records import ClusterRecord, StepRecord
+from platyspark_provider.emrsim.state_file import StateFile
+
+log = logging.getLogger(__name__)
+
+APPLICATIONS_ASKED_EVERY_S = 1.0
+LIVE_APPLICATION_STATES = frozenset({"NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED", "RUNNING"})
+
+
+class Engine:
+    """Hold all clusters of all regions and move them with time.
+
+    Order of every change: decide, save, then act on processes. A crash after the save leaves an unfinished act, which
+    `recover` repeats; the runner takes each launch once by its step id.
+    """
+
+    def __init__(
+        self, *, state: StateFile, runner: StepRunner, config: SimConfig, clock: Callable[[], float] = time.time, endpoint_url: str = ""
+    ) -> None:
+        self.lock = threading.RLock()
+        self.config = config
+        self.runner = runner
+        self.clock = clock
+        self.endpoint_url = endpoint_url
+        self._state = state
+        self._clusters = state.load()
+        self._steps = {step.id: (cluster, step) for cluster in self._clusters.values() for step in cluster.steps}
+        self._live = {cluster.id: cluster for cluster in self._clusters.values() if not cluster.is_ended}
+        self._asked_applications: dict[str, tuple[float, bool]] = {}
+        self._ticker: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    def clusters(self, region: str) -> list[ClusterRecord]:
+        """Return the clusters of a region."""
+        return [cluster for cluster in self._clusters.values() if cluster.region == region]
+
+    def find_cluster(self, region: str, cluster_id: str) -> ClusterRecord | None:
+        """Return a cluster of the region by its id."""
+        cluster = self._clusters.get(cluster_id)
+        return cluster if cluster is not None and cluster.region == region else None
+
+    def cluster_state(self, cluster_id: str) -> str | None:
+        """Return the state of a cluster of any region, None if there is none."""
+        cluster = self._clusters.get(cluster_id)
+        return None if cluster is None else cluster.state
+
+    def add_cluster(self, cluster: ClusterRecord) -> None:
+        """Take a new cluster in."""
+        self._clusters[cluster.id] = cluster
+        self._live[cluster.id] = cluster
+
+    def add_step(self, cluster: ClusterRecord, step: StepRecord) -> None:
+        """Take a new step in."""
+        cluster.add_step(step)
+        self._steps[step.id] = (cluster, step)
+
+    @contextmanager
+    def transaction(self) -> Iterator[list[Effect]]:
+        """Bring everything up to now, let the caller change records and collect effects, then save and act."""
+        with self.lock:
+            self.tick()
+            effects: list[Effect] = []
+            try:
+                yield effects
+            finally:
+                self._commit(effects)
+
+    def tick(self) -> None:
+        """Take over ended steps and move every live cluster to the present."""
+        with self.lock:
+            now = self.clock()
+            effects: list[Effect] = []
+            for exit_ in self.runner.poll():
+                if found := self._steps.get(exit_.step_id):
+                    effects += record_exit(*found, exit_, now)
+            for cluster in list(self._live.values()):
+                live = self._has_live_applications(cluster, now)
+                effects += advance(cluster, now, self.config, has_live_applications=live)
+            self._commit(effects)
+
+    def fail_cluster(self, cluster_id: str, *, code: str, message: str, error_details: list[dict[str, object]]) -> bool:
+        """End a live cluster as if its master were lost; False if there is no such cluster."""
+        with self.transaction() as effects:
+            cluster = self._live.get(cluster_id)
+            if cluster is None:
+                return False
+            effects += lose_cluster(cluster, self.clock(), code=code, message=message, error_details=error_details)
+        return True
+
+    def recover(self) -> None:
+        """Repeat what a crash may have left undone: launches, signals and the end of clusters on their way out."""
+        with self.lock:
+            for cluster in list(self._live.values()):
+                if cluster.state == r.TERMINATING:
+                    self.runner.stop_cluster(cluster.id)
+                for step in cluster.open_steps:
+                    if step.has_process:
+                        self.runner.start(_launch(cluster, step))
+                    if step.has_process and step.state == r.CANCEL_PENDING:
+                        self.runner.signal_step(step.id, kill=step.cancel_kills)
+
+    def run(self, every_s: float) -> None:
+        """Start the thread that ticks until `close`."""
+        self._ticker = threading.Thread(target=self._tick_until_closed, args=(every_s,), name="emrsim-engine", daemon=True)
+        self._ticker.start()
+
+    def close(self) -> None:
+        """Stop ticking and close the file; processes go on."""
+        self._stopping.set()
+        if self._ticker is not None:
+            self._ticker.join()
+        with self.lock:
+            self.runner.shutdown()
+            self._state.close()
+
+    def save_config(self) -> None:
+        """Store the knobs for the next start."""
+        with self.lock:
+            self._state.save_setting("config", self.config.as_dict())
+
+    def stop_all_processes(self) -> None:
+        """End every process of every cluster without changing a record; for the end of a test or a demo."""
+        with self.lock:
+            for cluster_id in list(self._clusters):
+                self.runner.stop_cluster(cluster_id)
+
+    def _tick_until_closed(self, every_s: float) -> None:
+        while not self._stopping.wait(every_s):
+            try:
+                self.tick()
+            except Exception:
+                log.exception("tick failed")
+
+    def _commit(self, effects: Sequence[Effect]) -> None:
+        self._state.save(self._live.values())
+        self._carry_out(effects)
+        for cluster in [cluster for cluster in self._live.values() if cluster.is_ended]:
+            del self._live[cluster.id]
+            self._asked_applications.pop(cluster.id, None)
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Launch(cluster=cluster, step=step):
+                    self.runner.start(_launch(cluster, step))
+                case Signal(step_id=step_id, kill=kill):
+                    self.runner.signal_step(step_id, kill=kill)
+                case StopCluster(cluster_id=cluster_id):
+                    self.runner.stop_cluster(cluster_id)
+
+    def _has_live_applications(self, cluster: ClusterRecord, now: float) -> bool:
+        if cluster.idle_timeout_s is None or cluster.open_steps:
+            return False
+        asked_at, answer = self._asked_applications.get(cluster.id, (float("-inf"), False))
+        if now - asked_at >= APPLICATIONS_ASKED_EVERY_S:
+            answer = any(app.state in LIVE_APPLICATION_STATES for app in self.runner.applications(cluster.id))
+            self._asked_applications[cluster.id] = (now, answer)
+        return answer
+
+
+def _launch(cluster: ClusterRecord, step: StepRecord) -> StepLaunch:
+    log_uri = cluster.request.get("LogUri")
+    return StepLaunch(cluster_id=cluster.id, step_id=step.id, name=step.name, jar=step.jar, args=tuple(step.args), log_uri=log_uri)
