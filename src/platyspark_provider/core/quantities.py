@@ -76,7 +76,7 @@ def quantity_from_conf(key: str, text: str, kind: Kind) -> Quantity:
     if kind == "size":
         is_memory = key.lower().endswith(("memory", "memoryoverhead"))
         return Quantity(kind=kind, value=bytes_from_text(text, bare_unit="m" if is_memory else "b"))
-    try:
-        return Quantity(kind=kind, value=float(text))
-    except ValueError as bad:
-        raise InvalidRequest(f"{text!r} is no number.") from bad
+    hit = _NUMBER_UNIT.fullmatch(text)
+    if hit is None or hit["unit"]:
+        raise InvalidRequest(f"{text!r} is no number.")
+    return Quantity(kind=kind, value=float(hit["number"]))

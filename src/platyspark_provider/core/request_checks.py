@@ -1,0 +1,81 @@
+"""Whether a request is well formed and harmless in names and addresses; nothing of profiles or policies here."""
+
+import re
+
+from platyspark_provider.core.spec import AppRequest, Artifact
+from platyspark_provider.errors import InvalidRequest
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_APP_NAME = re.compile(r"[^<>$|`\x00-\x1f\x7f]{1,200}")  # EMR refuses < > $ | and backtick in names
+_FILE_NAME = re.compile(r"[A-Za-z0-9_.+=@-][A-Za-z0-9 _.+=@-]{0,199}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_URI = re.compile(r"(s3|s3a|s3n|hdfs|local|https|http)://[^\x00-\x20\x7f,]+", re.IGNORECASE)
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TAG = re.compile(r"[\w\s.:/=+\-@]*")  # https://docs.aws.amazon.com/general/latest/gr/aws_tagging.html
+_KEY_LIMIT = 250
+_MAX_TAGS = 40  # AWS allows 50 a resource; the rest is the platform's
+
+
+def check_request(request: AppRequest) -> None:
+    """Raise `InvalidRequest` naming the field, its value and what to write instead."""
+    if request.name is not None and not _APP_NAME.fullmatch(request.name):
+        raise _bad("name", request.name, "Up to 200 characters without < > $ | and backticks.")
+    if request.app_key is not None and (
+        not request.app_key.strip() or len(request.app_key) > _KEY_LIMIT or _CONTROL.search(request.app_key)
+    ):
+        raise _bad("app_key", request.app_key, f"1 to {_KEY_LIMIT} characters, no control characters.")
+    if request.max_runtime_s is not None and request.max_runtime_s <= 0:
+        raise _bad("max_runtime", request.max_runtime_s, 'A positive duration such as "2h".')
+    for artifact in request.artifacts():
+        _check_artifact(artifact)
+    _check_files_differ(request)
+    _check_texts(request)
+    _check_tags(request)
+
+
+def _check_artifact(artifact: Artifact) -> None:
+    if (artifact.uri is None) == (artifact.sha256 is None):
+        raise _bad("artifact", artifact.name, "Either an address or a local file.")
+    if artifact.sha256 is not None and not _SHA256.fullmatch(artifact.sha256):
+        raise _bad("sha256", artifact.sha256, "64 hex digits.")
+    if artifact.uri is not None and not _URI.fullmatch(artifact.uri):
+        raise _bad("address", artifact.uri, "An address such as s3://bucket/key, without blanks or commas.")
+    if artifact.sha256 is not None and (not _FILE_NAME.fullmatch(artifact.name) or ".." in artifact.name):
+        raise _bad("file name", artifact.name, "Letters, digits, blanks and . _ + = @ -; no folders.")
+
+
+def _check_files_differ(request: AppRequest) -> None:
+    """One content has one address: under two names it would need two."""
+    names: dict[str, str] = {}
+    for artifact in request.artifacts():
+        if artifact.sha256 is not None and names.setdefault(artifact.sha256, artifact.name) != artifact.name:
+            raise _bad("file name", artifact.name, f"The same content is also given as {names[artifact.sha256]!r}; use one name.")
+
+
+def _check_texts(request: AppRequest) -> None:
+    for key, value in request.conf.items():
+        if not key or _CONTROL.search(key) or "=" in key or re.search(r"\s", key):
+            raise _bad("conf key", key, "A property name such as spark.executor.memory.")
+        if "\x00" in value:
+            raise _bad(f"conf {key}", "...", "No NUL characters.")
+    for name in request.env_vars:
+        if not _ENV_NAME.fullmatch(name):
+            raise _bad("env_vars name", name, "Letters, digits and '_', not beginning with a digit.")
+    for package in request.packages:
+        if len(package.split(":")) < 3 or re.search(r"[\s,]", package):
+            raise _bad("packages", package, "Maven coordinates, group:artifact:version.")
+    for argument in request.args:
+        if "\x00" in argument:
+            raise _bad("args", argument, "No NUL characters.")
+
+
+def _check_tags(request: AppRequest) -> None:
+    if len(request.tags) > _MAX_TAGS:
+        raise _bad("tags", len(request.tags), f"At most {_MAX_TAGS}.")
+    for key, value in request.tags.items():
+        if not 1 <= len(key) <= 128 or len(value) > 256 or not _TAG.fullmatch(key + value) or key.lower().startswith("aws:"):
+            raise _bad("tags", f"{key}={value}", "AWS tags: key up to 128, value up to 256, letters, digits, blanks and . : / = + - @ _.")
+
+
+def _bad(field: str, value: object, instead: str) -> InvalidRequest:
+    return InvalidRequest(f"{field} {value!r} can't be used.", hint=instead, field=field)
