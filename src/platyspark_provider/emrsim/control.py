@@ -16,6 +16,7 @@ from platyspark_provider.emrsim.throttle import Throttle
 from platyspark_provider.emrsim.wire import enum_values
 
 PREFIX = "/_emrsim"
+STOP_WAIT_S = 5.0
 Answer = tuple[int, Any]
 
 
@@ -112,5 +113,4 @@ class Control:
         return 200, {"id": cluster_id}
 
     def _stop_processes(self, _given: dict[str, Any], _rest: str) -> Answer:
-        self._engine.stop_all_processes()
-        return 200, {}
+        return 200, {"stopped": self._engine.stop_all_processes(wait_s=STOP_WAIT_S)}

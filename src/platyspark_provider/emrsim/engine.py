@@ -16,6 +16,7 @@ from platyspark_provider.emrsim.state_file import StateFile
 log = logging.getLogger(__name__)
 
 APPLICATIONS_ASKED_EVERY_S = 1.0
+STOP_POLL_S = 0.1
 LIVE_APPLICATION_STATES = frozenset({"NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED", "RUNNING"})
 
 
@@ -130,11 +131,23 @@ class Engine:
         with self.lock:
             self._state.save_setting("config", self.config.as_dict())
 
-    def stop_all_processes(self) -> None:
-        """End every process of every cluster without changing a record; for the end of a test or a demo."""
+    def stop_all_processes(self, wait_s: float) -> bool:
+        """End every process of every live cluster, clusters themselves unchanged; False if some are left after `wait_s`."""
         with self.lock:
-            for cluster_id in list(self._clusters):
+            for cluster_id in list(self._live):
                 self.runner.stop_cluster(cluster_id)
+        deadline = self.clock() + wait_s
+        while self._has_processes():
+            if self.clock() >= deadline:
+                return False
+            self._stopping.wait(STOP_POLL_S)
+        return True
+
+    def _has_processes(self) -> bool:
+        with self.lock:
+            self.tick()
+            steps = any(step.has_process for cluster in self._live.values() for step in cluster.open_steps)
+            return steps or any(app.state in LIVE_APPLICATION_STATES for app in self.runner.applications())
 
     def _tick_until_closed(self, every_s: float) -> None:
         while not self._stopping.wait(every_s):

@@ -16,6 +16,7 @@ from typing import Any
 from moto.s3.models import FakeBucket, FakeKey, s3_backends
 
 _BUCKET_FILE = "bucket.json"
+_CHECKSUM = ("checksum_algorithm", "checksum_value", "checksum_type", "checksum_parts")
 
 
 class S3Disk:
@@ -53,7 +54,8 @@ class S3Disk:
             )
             key.last_modified = datetime.fromisoformat(stored["modified"])
             key.set_metadata(stored["metadata"], replace=True)
-            key.checksum_algorithm, key.checksum_value = stored["checksum"]
+            for name in _CHECKSUM:
+                setattr(key, name, stored[name])
             if stored["tags"]:
                 backend.tagger.tag_resource(key.arn, [{"Key": name, "Value": value} for name, value in stored["tags"].items()])
             self._stored[bucket.name][key.name] = _stamp(key)
@@ -126,7 +128,7 @@ def _describe(key: FakeKey) -> dict[str, Any]:
         "modified": key.last_modified.isoformat(),
         "metadata": dict(key.metadata),
         "storage_class": key.storage_class,
-        "checksum": [key.checksum_algorithm, key.checksum_value],
+        **{name: getattr(key, name) for name in _CHECKSUM},
         "tags": s3_backends[account][partition].tagger.get_tag_dict_for_resource(key.arn),
     }
 
