@@ -85,6 +85,7 @@ class AttemptRef:
 
     :param name: its deterministic name; :param yarn_tag: how YARN knows its driver.
     :param cluster: the cluster's external id (None where the backend has no clusters).
+    :param stop_stage: the last rung of the stop ladder that was climbed: what counts as proof of death depends on it.
     """
 
     app_id: int
@@ -94,6 +95,7 @@ class AttemptRef:
     cluster: str | None
     external_id: str | None
     spec: ResolvedSpec
+    stop_stage: int = 0
     external_detail: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -130,11 +132,13 @@ class AttemptSight:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sights:
     """What one batched look saw: by external id. What is asked for and absent was not listed; `failed` names
-    clusters (external ids) that could not be asked this time: their runs are unknown, not gone."""
+    clusters (external ids) that could not be asked this time, for the reasons in `failure`: their runs are unknown,
+    not gone."""
 
     clusters: Mapping[str, ClusterSight] = field(default_factory=dict)
     attempts: Mapping[str, AttemptSight] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,5 +156,6 @@ class Workbench:
             cluster=known or (cluster.external_id if cluster else None),
             external_id=work.attempt.external_id,
             spec=work.attempt.spec,
+            stop_stage=work.attempt.stop_stage,
             external_detail=work.attempt.external_detail,
         )
