@@ -23,7 +23,7 @@ def run_container(app: AppFolder, terminator: Terminator) -> None:
     while attempt < attempts:
         attempt += 1
         app.record_attempt(attempt)
-        env = {**spec["env"], "CONTAINER_ID": app.container_id(attempt)}
+        env = {**spec["env"], "CONTAINER_ID": app.container_id(attempt), "LOCAL_DIRS": f"{spec['cwd']}/scratch"}
         end = run_driver({**spec, "env": env}, app, terminator, logs=app.logs(attempt), escalate=True)
         _sweep_session()
         if end.code == 0 or app.kill_requested_at is not None or terminator.is_set:

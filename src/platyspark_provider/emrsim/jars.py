@@ -144,7 +144,7 @@ def _fetch_into(dest: Path, jars: Sequence[PinnedJar]) -> None:
 def _run_ivy(work: Path, jars: Sequence[PinnedJar]) -> str:
     (work / "ivy.xml").write_text(_ivy_module(jars), encoding="utf-8")
     command = [
-        *(_java(), "-cp", os.pathsep.join(str(jar) for jar in _ivy_class_path()), "org.apache.ivy.Main"),
+        *(find_java(), "-cp", os.pathsep.join(str(jar) for jar in _ivy_class_path()), "org.apache.ivy.Main"),
         *("-settings", str(_settings_file(work)), "-cache", str(work / "cache"), "-ivy", str(work / "ivy.xml")),
         *("-retrieve", f"{work}/jars/[artifact]-[revision].[ext]"),
     ]
@@ -187,7 +187,11 @@ def _settings_file(work: Path) -> Path:
     return generated
 
 
-def _java() -> str:
+def find_java() -> str:
+    """Return the java that Spark uses: JAVA_HOME's, else the PATH's.
+
+    :raises JarsError: there is none
+    """
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
     if found is None:
@@ -204,16 +208,19 @@ def _advice(problem: str, output: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fetch and verify the jars; print the folder."""
-    parser = argparse.ArgumentParser(
-        prog="python -m platyspark_provider.emrsim.jars", description="Fetch the jars Spark needs for s3:// paths."
-    )
+    """Fetch and verify the jars and make the class archive; print the folder."""
+    from platyspark_provider.emrsim.runner_archive import ensure_archive  # it needs this module
+
+    parser = argparse.ArgumentParser(prog="python -m platyspark_provider.emrsim.jars", description="Prepare what emrsim's Spark jobs need.")
     parser.add_argument("--dest", type=Path, default=None, help="folder to fill (default: .cache/s3a/<spark line>)")
-    parser.add_argument("--line", default=None, help="Spark line (default: the installed pyspark's)")
+    parser.add_argument("--line", default=None, help="Spark line (default: the installed pyspark's); another one's jars are only fetched")
+    parser.add_argument("--no-archive", action="store_true", help="don't make the class archive that halves a driver's start")
     options = parser.parse_args(argv)
     try:
-        dest = ensure_jars(options.dest or default_dest(), options.line)
-    except JarsError as error:
+        dest = ensure_jars(options.dest or default_dest(), options.line).resolve()
+        if not options.no_archive and options.line in {None, spark_line()}:
+            ensure_archive(dest)
+    except (JarsError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(f"{dest}\n")

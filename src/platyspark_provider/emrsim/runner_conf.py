@@ -4,20 +4,22 @@ YARN is played by `local[2]`: the master and deploy mode of the user are replace
 """
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from platyspark_provider.emrsim.jars import spark_home
+from platyspark_provider.emrsim.jars import spark_home, spark_line
+from platyspark_provider.emrsim.runner_archive import class_archive, java_options
 from platyspark_provider.emrsim.runner_fetch import Localized
 from platyspark_provider.emrsim.runner_process import MARKER
 from platyspark_provider.emrsim.runner_records import Site
 from platyspark_provider.emrsim.spark_args import Submission, format_properties
 
 _INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-# a short-lived JVM spends most of its time compiling: C1 only, the serial collector and no perf file start about a third faster
-_LEAN_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xshare:auto"
+_LEAN_JVM = "-XX:TieredStopAtLevel=1 -XX:-UsePerfData"  # a short-lived JVM spends most of its time compiling
+_COLLECTOR = re.compile(r"-XX:\+Use\w*GC\b")
 _REPLACED = frozenset(
     {"spark.master", "spark.remote", "spark.submit.deployMode", "spark.submit.pyFiles", "spark.files", "spark.jars", "spark.archives"}
     | {"spark.yarn.dist.files", "spark.yarn.dist.jars", "spark.yarn.dist.archives", "spark.kerberos.keytab", "spark.kerberos.principal"}
@@ -54,31 +56,35 @@ def base_environment(site: Site, cluster_id: str) -> dict[str, str]:
     }
 
 
-def driver_environment(base: Mapping[str, str], submission: Submission, work: Path, conf_dir: Path) -> dict[str, str]:
+def driver_environment(site: Site, cluster_id: str, submission: Submission, work: Path) -> dict[str, str]:
     """Return the driver's environment: in cluster mode what `spark.yarn.appMasterEnv.*` asks for, and `spark.executorEnv.*` in both."""
-    scratch = work / "tmp"
+    archive = class_archive(site.jars_dir)
     own = submission.env_of("spark.yarn.appMasterEnv.") if submission.deploy_mode == "cluster" else {}
     return {
-        **base,
-        "SPARK_CONF_DIR": str(conf_dir),
-        "SPARK_SUBMIT_OPTS": f"{_LEAN_JVM} -Djava.io.tmpdir={scratch}",
+        **base_environment(site, cluster_id),
+        "SPARK_CONF_DIR": str(archive.conf_dir),
+        "SPARK_SUBMIT_OPTS": f"{_LEAN_JVM} {_collector(submission)} {java_options(archive)} -Djava.io.tmpdir={work}/scratch",
         "SPARK_LAUNCHER_OPTS": _LEAN_JVM,
-        "LOCAL_DIRS": str(scratch),
         **submission.env_of("spark.executorEnv."),
         **own,
     }
 
 
-def driver_command(submission: Submission, resources: Localized) -> list[str]:
-    """Return the inner spark-submit; its conf lies in the conf folder, so that no value shows in the process list."""
+def _collector(submission: Submission) -> str:
+    """Return the serial collector, unless the owner chose one: Java refuses two."""
+    options = (submission.conf.get(f"spark.driver.{kind}JavaOptions", "") for kind in ("extra", "default"))
+    return "" if _COLLECTOR.search(" ".join(options)) else "-XX:+UseSerialGC"
+
+
+def driver_command(submission: Submission, resources: Localized, conf_file: Path) -> list[str]:
+    """Return the inner spark-submit; its conf lies in a file, so that no value shows in the process list."""
     main_class = ["--class", submission.main_class] if submission.main_class else []
-    return [str(spark_home() / "bin" / "spark-submit"), *main_class, resources.primary, *submission.app_args]
+    submit = [str(spark_home() / "bin" / "spark-submit"), "--properties-file", str(conf_file)]
+    return [*submit, *main_class, resources.primary, *submission.app_args]
 
 
-def write_conf(folder: Path, conf: Mapping[str, str]) -> None:
-    """Write spark-defaults.conf, readable by its owner alone: it may hold secrets."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "spark-defaults.conf"
+def write_conf(path: Path, conf: Mapping[str, str]) -> None:
+    """Write a properties file, readable by its owner alone: it may hold secrets."""
     path.touch(mode=0o600)
     path.write_text(format_properties(conf), encoding="utf-8")
 
@@ -94,7 +100,7 @@ def driver_conf(site: Site, submission: Submission, resources: Localized, applic
         **_DEFAULTS,
         **_s3_conf(site),
         "spark.sql.warehouse.dir": f"file:{work}/spark-warehouse",
-        "spark.local.dir": str(work / "tmp"),
+        "spark.local.dir": str(work / "scratch"),
         "spark.ui.port": str(free_port()),
         **user,
         **{key: ",".join(values) for key, values in lists.items() if values},
@@ -109,6 +115,7 @@ def driver_conf(site: Site, submission: Submission, resources: Localized, applic
 
 def _s3_conf(site: Site) -> dict[str, str]:
     implementation = "org.apache.hadoop.fs.s3a.S3AFileSystem"
+    sdk = "com.amazonaws.auth" if spark_line().startswith("3.") else "software.amazon.awssdk.auth.credentials"
     settings = {
         "fs.s3.impl": implementation,
         "fs.s3n.impl": implementation,
@@ -117,7 +124,7 @@ def _s3_conf(site: Site) -> dict[str, str]:
         "fs.s3a.endpoint.region": _region(),
         "fs.s3a.path.style.access": "true",
         "fs.s3a.connection.ssl.enabled": "false",
-        "fs.s3a.aws.credentials.provider": "com.amazonaws.auth.EnvironmentVariableCredentialsProvider",  # hadoop 3.4 maps it to SDK 2
+        "fs.s3a.aws.credentials.provider": f"{sdk}.EnvironmentVariableCredentialsProvider",
         "fs.s3a.attempts.maximum": "3",
         "fs.s3a.fast.upload.buffer": "bytebuffer",
     }

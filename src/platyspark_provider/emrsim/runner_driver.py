@@ -89,7 +89,7 @@ def run_driver(spec: Mapping[str, Any], app: AppFolder, terminator: Terminator, 
     if app.kill_requested_at is not None or terminator.is_set:
         return ChildEnd(code=128 + signal.SIGTERM, signal=signal.SIGTERM)
     cwd = Path(spec["cwd"])
-    (cwd / "tmp").mkdir(parents=True, exist_ok=True)
+    (cwd / "scratch").mkdir(parents=True, exist_ok=True)
     if logs is None:
         child = Child(spec["argv"], cwd=cwd, env=spec["env"], stdout=None, stderr=None)
     else:

@@ -85,12 +85,12 @@ def _stage(submission: Submission, step: StepFolder, site: Site, cluster_id: str
 
 def _prepare(submission: Submission, resources: Localized, app: AppFolder, work: Path, site: Site, cluster_id: str) -> int | None:
     """Write what the driver starts with; return the port of its UI, or None if it has none that is known."""
-    conf_dir = app.path / "conf"
+    conf_file = app.path / "spark.conf"
     conf = driver_conf(site, submission, resources, app.id, work)
-    write_conf(conf_dir, conf)
+    write_conf(conf_file, conf)
     spec = {
-        "argv": driver_command(submission, resources),
-        "env": driver_environment(base_environment(site, cluster_id), submission, work, conf_dir),
+        "argv": driver_command(submission, resources, conf_file),
+        "env": driver_environment(site, cluster_id, submission, work),
         "cwd": str(work),
         "max_attempts": submission.max_attempts,
         "is_python": submission.is_python,
