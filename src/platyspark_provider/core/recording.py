@@ -1,0 +1,195 @@
+"""Many facts applied to many rows in order: fencing, ownership, then `transitions`. The store loads before and writes after.
+
+A batch that needs clusters which don't exist yet changes nothing: its answer is the rows to insert (`missing`); the store
+inserts them and applies the whole batch again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from platyspark_provider.core.app_state import AppState, Refused
+from platyspark_provider.core.assignment import assign, intended_cluster, live_key_of, refuse_assignment
+from platyspark_provider.core.cluster_transitions import ClusterRecord, ClusterState, apply_to_cluster
+from platyspark_provider.core.model import App, Attempt, Cluster, Event
+from platyspark_provider.core.records import (
+    AppWork,
+    ClusterAssigned,
+    ClusterObserved,
+    CreateEnded,
+    CreateIntended,
+    CreateLookedFor,
+    LogLookedFor,
+    Policy,
+    Record,
+    RecordAnswer,
+)
+from platyspark_provider.core.transitions import AppRecord, apply_to_app
+
+AttemptKey = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows that a batch may touch, by id; attempts by app and generation."""
+
+    apps: Mapping[int, App] = field(default_factory=dict)
+    attempts: Mapping[AttemptKey, Attempt] = field(default_factory=dict)
+    clusters: Mapping[int, Cluster] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What a batch led to; if anything is `missing`, nothing else counts.
+
+    :param missing: clusters to insert first, by live key.
+    """
+
+    rows: Rows
+    answers: tuple[RecordAnswer, ...] = ()
+    events: tuple[Event, ...] = ()
+    missing: tuple[Cluster, ...] = ()
+
+
+def app_ids(records: Sequence[Record]) -> list[int]:
+    """Return the ids of the applications that facts are about, ascending."""
+    return sorted({r.app_id for r in records if not isinstance(r, CreateIntended | CreateEnded | CreateLookedFor | ClusterObserved)})
+
+
+def cluster_ids(records: Sequence[Record]) -> list[int]:
+    """Return the ids of the clusters that facts are about, ascending."""
+    return sorted({r.cluster_id for r in records if isinstance(r, CreateIntended | CreateEnded | CreateLookedFor | ClusterObserved)})
+
+
+def logged_attempts(records: Sequence[Record]) -> list[AttemptKey]:
+    """Return which attempts, beside the current and the wanted ones, facts are about."""
+    return sorted({(r.app_id, r.generation) for r in records if isinstance(r, LogLookedFor)})
+
+
+def live_keys(rows: Rows, records: Sequence[Record]) -> list[str]:
+    """Return the live keys of the clusters that the batch may join, ascending."""
+    named = [(rows.apps.get(r.app_id), rows.attempts.get((r.app_id, r.generation))) for r in records if isinstance(r, ClusterAssigned)]
+    return sorted({live_key_of(app, attempt) for app, attempt in named if app is not None and attempt is not None})
+
+
+def record_all(
+    rows: Rows,
+    records: Sequence[Record],
+    *,
+    targets: Mapping[str, int],
+    policy: Policy,
+    actor: str,
+    only_app: int | None,
+    now: datetime,
+) -> Recorded:
+    """Return the rows after the batch with one answer a fact; a refused fact leaves the rows as they were.
+
+    :param targets: ids by name.
+    :param only_app: a worker's own application: facts about others are refused.
+    """
+    book = _Book(rows, targets, policy, actor, only_app, now)
+    answers = tuple(book.take(record) for record in records)
+    if book.missing:
+        return Recorded(rows=rows, missing=tuple(book.missing[key] for key in sorted(book.missing)))
+    return Recorded(rows=Rows(apps=book.apps, attempts=book.attempts, clusters=book.clusters), answers=answers, events=tuple(book.events))
+
+
+class _Book:
+    """The rows of one batch while its facts are applied."""
+
+    def __init__(self, rows: Rows, targets: Mapping[str, int], policy: Policy, actor: str, only_app: int | None, now: datetime) -> None:
+        self.apps, self.attempts, self.clusters = dict(rows.apps), dict(rows.attempts), dict(rows.clusters)
+        self.targets, self.policy, self.actor, self.only_app, self.now = targets, policy, actor, only_app, now
+        self.live = {c.live_key: c.id for c in self.clusters.values() if c.live_key is not None}
+        self.events: list[Event] = []
+        self.missing: dict[str, Cluster] = {}
+
+    def take(self, record: Record) -> RecordAnswer:
+        match record:
+            case CreateIntended() | CreateEnded() | CreateLookedFor() | ClusterObserved():
+                return self._take_cluster(record)
+            case _:
+                return self._take_app(record)
+
+    def _take_cluster(self, record: ClusterRecord) -> RecordAnswer:
+        if self.only_app is not None and not self._is_on(self.only_app, record.cluster_id):
+            return _refused("not_yours", f"Application {self.only_app} is not on cluster {record.cluster_id}.")
+        cluster = self.clusters.get(record.cluster_id)
+        if cluster is None:
+            return _refused("not_found", f"There is no cluster {record.cluster_id}.")
+        if cluster.lease.epoch != record.epoch:
+            message = f"Cluster {cluster.name} was claimed again (epoch {cluster.lease.epoch}, not {record.epoch})."
+            return _refused("stale_epoch", message, cluster=cluster)
+        done = apply_to_cluster(ClusterState(cluster=cluster), record, policy=self.policy, actor=self.actor, now=self.now)
+        if isinstance(done, Refused):
+            return _refused(done.code, done.message, cluster=cluster)
+        self.clusters[cluster.id] = done.cluster
+        if cluster.live_key is not None and done.cluster.live_key is None:
+            del self.live[cluster.live_key]
+        self.events.extend(done.events)
+        return RecordAnswer(accepted=True, cluster=done.cluster)
+
+    def _is_on(self, app_id: int, cluster_id: int) -> bool:
+        app = self.apps.get(app_id)
+        return app is not None and app.cluster_id == cluster_id
+
+    def _take_app(self, record: AppRecord | ClusterAssigned) -> RecordAnswer:
+        if self.only_app is not None and record.app_id != self.only_app:
+            return _refused("not_yours", f"Application {record.app_id} is not the caller's.")
+        app = self.apps.get(record.app_id)
+        if app is None:
+            return _refused("not_found", f"There is no application {record.app_id}.")
+        state = self._state(app, record)
+        if state is None:
+            return _refused("not_found", f"Application {app.id} has no generation {record.generation}.", work=self._work(app.id))
+        if not isinstance(record, LogLookedFor) and app.lease.epoch != record.epoch:
+            message = f"Application {app.id} was claimed again (epoch {app.lease.epoch}, not {record.epoch})."
+            return _refused("stale_epoch", message, work=self._work(app.id))
+        if isinstance(record, ClusterAssigned):
+            return self._assign(state, record)
+        done = apply_to_app(state, record, policy=self.policy, actor=self.actor, now=self.now)
+        if isinstance(done, Refused):
+            return _refused(done.code, done.message, work=self._work(app.id))
+        self._keep(done)
+        return RecordAnswer(accepted=True, work=self._work(app.id))
+
+    def _assign(self, state: AppState, record: ClusterAssigned) -> RecordAnswer:
+        refusal = refuse_assignment(state, record)
+        target_name = state.attempt.spec.cluster.target
+        if refusal is None and target_name not in self.targets:
+            refusal = Refused(code="no_target", message=f"There is no target {target_name!r} any more.")
+        if refusal is not None:
+            return _refused(refusal.code, refusal.message, work=self._work(state.app.id))
+        key = live_key_of(state.app, state.attempt)
+        if key not in self.live:
+            self.missing[key] = intended_cluster(state.app, state.attempt, target_id=self.targets[target_name], now=self.now)
+            return RecordAnswer(accepted=True)
+        cluster = self.clusters[self.live[key]]
+        self._keep(assign(state, cluster, actor=self.actor, now=self.now))
+        return RecordAnswer(accepted=True, work=self._work(state.app.id), cluster=cluster)
+
+    def _state(self, app: App, record: AppRecord | ClusterAssigned) -> AppState | None:
+        """Return the rows of a fact: about the current generation, except for a log, which may be of an older one."""
+        generation = record.generation if isinstance(record, LogLookedFor) else app.generation
+        attempt = self.attempts.get((app.id, generation))
+        if attempt is None:
+            return None
+        has_wanted = generation == app.generation < app.wanted_generation
+        wanted = self.attempts.get((app.id, app.wanted_generation)) if has_wanted else None
+        cluster_id = app.cluster_id if generation == app.generation else attempt.cluster_id
+        return AppState(app=app, attempt=attempt, wanted=wanted, cluster=self.clusters.get(cluster_id) if cluster_id else None)
+
+    def _keep(self, state: AppState) -> None:
+        self.apps[state.app.id] = state.app
+        for attempt in (state.attempt, state.wanted):
+            if attempt is not None:
+                self.attempts[attempt.app_id, attempt.generation] = attempt
+        self.events.extend(state.events)
+
+    def _work(self, app_id: int) -> AppWork:
+        app = self.apps[app_id]
+        return AppWork(app=app, attempt=self.attempts[app_id, app.generation])
+
+
+def _refused(code: str, message: str, *, work: AppWork | None = None, cluster: Cluster | None = None) -> RecordAnswer:
+    return RecordAnswer(accepted=False, refusal=code, message=message, work=work, cluster=cluster)

@@ -1,0 +1,74 @@
+"""What both stores do alike around a decision: checks and small computations on values, no I/O."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from platyspark_provider.core.model import App, Attempt, Cluster, Event, Target, Token
+from platyspark_provider.core.records import AppBrief, AppDetail
+from platyspark_provider.errors import InvalidRequest, NotFound, Superseded
+
+KEY_CHARS = 1000
+"""Longest app key; an index entry of PostgreSQL holds 2,700 bytes."""
+
+
+def check_key(app_key: str) -> None:
+    """Raise InvalidRequest for a key that can't be stored."""
+    if not app_key or len(app_key) > KEY_CHARS:
+        raise InvalidRequest(f"An app key has 1 to {KEY_CHARS} characters; this one has {len(app_key)}.")
+
+
+def may_overwrite(attempt: Attempt) -> None:
+    """Raise Superseded for an attempt that has begun: its frozen spec may already run."""
+    if attempt.sends or attempt.phase.is_terminal:
+        raise Superseded(f"Generation {attempt.generation} of application {attempt.app_id} has begun and can't be overwritten.")
+
+
+def needs_slot(old: App | None, new: App) -> bool:
+    """Tell whether an application becomes live and so needs a slot among its task's live ones."""
+    return not new.phase.is_terminal and (old is None or old.phase.is_terminal)
+
+
+def smallest_free(taken: Collection[int]) -> int:
+    """Return the smallest number from 0 that is not taken."""
+    return next(n for n in range(len(taken) + 1) if n not in taken)
+
+
+def events_for(app_id: int, events: Sequence[Event]) -> list[Event]:
+    """Return the events with the id of their application."""
+    return [replace(e, object_id=app_id) if e.object_kind == "app" else e for e in events]
+
+
+def is_live_token(token: Token, now: datetime) -> bool:
+    """Tell whether a token still opens anything."""
+    return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
+
+
+def brief_of(app: App, attempt: Attempt) -> AppBrief:
+    """Return an application's line of the snapshot."""
+    return AppBrief(
+        app_id=app.id,
+        generation=app.generation,
+        wanted_generation=app.wanted_generation,
+        phase=app.phase,
+        log_state=attempt.log_state,
+        ended_at=attempt.ended_at,
+        note=app.conditions[0].message if app.conditions else "",
+    )
+
+
+def detail_of(
+    app: App,
+    attempt: Attempt | None,
+    generation: int | None,
+    cluster: Callable[[int], Cluster | None],
+    target: Callable[[str], Target | None],
+) -> AppDetail:
+    """Return an application with an attempt, that attempt's cluster and its target; raises NotFound."""
+    if attempt is None:
+        raise NotFound(f"Application {app.id} has no generation {generation}.")
+    cluster_id = app.cluster_id if attempt.generation == app.generation else attempt.cluster_id
+    found = target(attempt.spec.cluster.target)
+    if found is None:
+        raise NotFound(f"There is no target {attempt.spec.cluster.target!r} any more.")
+    return AppDetail(app=app, attempt=attempt, cluster=None if cluster_id is None else cluster(cluster_id), target=found)
