@@ -96,6 +96,9 @@ class Store(Protocol):
     def app_by_key(self, scope: str, app_key: str) -> Known | None:
         """Return what is stored under a key."""
 
+    def apps_of_task(self, dag_id: str, task_id: str, run_id: str, map_index: int) -> tuple[App, ...]:
+        """Return the applications that any try of this task instance submitted last, most recently changed first."""
+
     def clusters(self, *, live_only: bool = True) -> tuple[Cluster, ...]:
         """Return clusters, newest first."""
 

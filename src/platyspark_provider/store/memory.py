@@ -247,6 +247,13 @@ class InMemoryStore:
             newest = max(g for a, g in self._attempts if a == app_id)
             return Known(app=app, current=self._attempts[app_id, app.generation], newest=self._attempts[app_id, newest])
 
+    def apps_of_task(self, dag_id: str, task_id: str, run_id: str, map_index: int) -> tuple[App, ...]:
+        """Return the applications of a task instance, most recently changed first."""
+        asked = (dag_id, task_id, run_id, map_index)
+        with self._lock:
+            found = [a for a in self._apps.values() if (a.dag_id, a.task_id, a.run_id, a.map_index) == asked]
+            return tuple(sorted(found, key=lambda a: (a.updated_at, a.id), reverse=True))
+
     def clusters(self, *, live_only: bool = True) -> tuple[Cluster, ...]:
         """Return clusters, newest first."""
         with self._lock:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from platyspark_provider.core.app_state import AppState
-from platyspark_provider.core.model import Cluster, Event, Installation, Target, Token
+from platyspark_provider.core.model import App, Cluster, Event, Installation, Target, Token
 from platyspark_provider.core.records import AppDetail, Claim, ClaimRequest, Due, Policy, Record, RecordAnswer, Snapshot
 from platyspark_provider.errors import StoreBusy
 from platyspark_provider.store import sql_claims, sql_reads, sql_records, sql_submit, sql_tokens, sql_writes
@@ -110,6 +110,11 @@ class SqlStore:
         """Return what is stored under a key."""
         with self._db.read() as connection:
             return sql_reads.read_known(connection, scope, app_key)
+
+    def apps_of_task(self, dag_id: str, task_id: str, run_id: str, map_index: int) -> tuple[App, ...]:
+        """Return the applications of a task instance, most recently changed first."""
+        with self._db.read() as connection:
+            return sql_reads.read_apps_of_task(connection, dag_id, task_id, run_id, map_index)
 
     def clusters(self, *, live_only: bool = True) -> tuple[Cluster, ...]:
         """Return clusters, newest first."""

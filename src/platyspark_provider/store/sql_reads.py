@@ -52,6 +52,16 @@ def read_app(connection: sa.Connection, where: sa.ColumnElement[bool], *, lock: 
     return None if row is None else app_from_row(row)
 
 
+def read_apps_of_task(connection: sa.Connection, dag_id: str, task_id: str, run_id: str, map_index: int) -> tuple[App, ...]:
+    """Return the applications of a task instance, most recently changed first."""
+    statement = (
+        sa.select(app)
+        .where(app.c.dag_id == dag_id, app.c.run_id == run_id, app.c.task_id == task_id, app.c.map_index == map_index)
+        .order_by(app.c.updated_at.desc(), app.c.id.desc())
+    )
+    return tuple(app_from_row(row) for row in connection.execute(statement))
+
+
 def read_attempts(connection: sa.Connection, keys: Collection[tuple[int, int]]) -> tuple[Attempt, ...]:
     """Return attempts by application and generation."""
     where = sa.tuple_(attempt.c.app_id, attempt.c.generation).in_(sorted(keys))
