@@ -93,7 +93,7 @@ class EmrBackends:
     """
 
     def __init__(self, connections: Mapping[str, "Connection"] | None = None) -> None:
-        self._connections = connections or {}
+        self._connections = {} if connections is None else connections  # an empty book may fill while it is asked
         self._clients: dict[Target, EmrClients] = {}
         self._backends: dict[Target, Backend] = {}
         self._lock = threading.RLock()

@@ -1,0 +1,198 @@
+"""How a task waits for its application: one generator that a worker's loop and the triggerer's stream both drive."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, assert_never
+
+from platyspark_provider.core.records import AppBrief, AppDetail
+from platyspark_provider.core.states import AppPhase, LogState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitRule:
+    """The numbers of a wait.
+
+    :param log_wait_s: seconds after a failure during which its driver's log is waited for.
+    :param max_blind_s: seconds without a view of the application after which the wait ends; None waits for ever.
+    :param missing_looks: looks in a row without the application after which it counts as gone; the first may be older
+        than the submit (a cached snapshot), so one never suffices.
+    """
+
+    poll_s: float = 10.0
+    log_wait_s: float = 120.0
+    max_blind_s: float | None = None
+    missing_looks: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """Ask for a look at the application."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Ask for a pause."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A look that worked.
+
+    :param moment: monotonic seconds of the looker.
+    :param at: the registry's time.
+    :param brief: None when the application is not among the live and unacknowledged ones.
+    """
+
+    moment: float
+    at: datetime
+    brief: AppBrief | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blind:
+    """A look that failed."""
+
+    moment: float
+    error: str
+
+
+Look = Seen | Blind
+Waiting = Generator[Describe | Sleep, Look | None, "AppEvent"]
+
+
+class Outcome(StrEnum):
+    """Why a wait ended; how the application ended is read from the registry by the resumed task."""
+
+    ENDED = "ended"
+    SUPERSEDED = "superseded"
+    MISSING = "missing"
+    BLIND = "blind"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppEvent:
+    """The one thing that resumes a waiting task."""
+
+    app_id: int
+    generation: int
+    outcome: Outcome
+    message: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the event as Airflow stores it."""
+        return {"app_id": self.app_id, "generation": self.generation, "outcome": self.outcome.value, "message": self.message}
+
+
+def event_from_dict(values: dict[str, Any]) -> AppEvent:
+    """Rebuild an event; fields of a newer version are ignored."""
+    return AppEvent(
+        app_id=int(values["app_id"]),
+        generation=int(values["generation"]),
+        outcome=Outcome(values["outcome"]),
+        message=str(values.get("message", "")),
+    )
+
+
+def wait_for_app(app_id: int, generation: int, *, rule: WaitRule) -> Waiting:
+    """Yield `Describe` (send a `Look`) and `Sleep` (send anything) until the generation is over for its task."""
+    missing = 0
+    seen_at: float | None = None
+    while True:
+        look = yield Describe()
+        match look:
+            case None:
+                raise TypeError("Describe needs a Look")
+            case Blind():
+                seen_at = look.moment if seen_at is None else seen_at
+                if rule.max_blind_s is not None and look.moment - seen_at >= rule.max_blind_s:
+                    message = f"No view of the application for {look.moment - seen_at:.0f} s: {look.error}"
+                    return AppEvent(app_id=app_id, generation=generation, outcome=Outcome.BLIND, message=message)
+            case Seen():
+                seen_at = look.moment
+                outcome = judge(look.brief, generation, at=look.at, log_wait_s=rule.log_wait_s)
+                missing = missing + 1 if outcome is Outcome.MISSING else 0
+                if outcome is not None and (outcome is not Outcome.MISSING or missing >= rule.missing_looks):
+                    return AppEvent(app_id=app_id, generation=generation, outcome=outcome)
+            case _:
+                assert_never(look)
+        yield Sleep(rule.poll_s)
+
+
+def judge(brief: AppBrief | None, generation: int, *, at: datetime, log_wait_s: float) -> Outcome | None:
+    """Return what one look means for a task that waits for `generation`; None to go on.
+
+    ENDED and SUPERSEDED stay true, so an old snapshot may say them. MISSING (not listed, or the generation was called off
+    before it began) may be a snapshot older than the submit.
+    """
+    if brief is None:
+        return Outcome.MISSING
+    if brief.generation > generation:
+        return Outcome.SUPERSEDED
+    if brief.generation < generation:
+        return Outcome.MISSING if brief.wanted_generation < generation else None
+    if not brief.phase.is_terminal or _awaits_log(brief, at, log_wait_s):
+        return None
+    return Outcome.ENDED
+
+
+def _awaits_log(brief: AppBrief, at: datetime, log_wait_s: float) -> bool:
+    if brief.phase is not AppPhase.FAILED or brief.log_state is not LogState.PENDING or brief.ended_at is None:
+        return False
+    return at < brief.ended_at + timedelta(seconds=log_wait_s)
+
+
+def drive(steps: Waiting, *, describe: Callable[[], Look], sleep: Callable[[float], None]) -> AppEvent:
+    """Run a wait to its end in the calling thread."""
+    answer: Look | None = None
+    while True:
+        try:
+            step = steps.send(answer)
+        except StopIteration as end:
+            event: AppEvent = end.value
+            return event
+        match step:
+            case Describe():
+                answer = describe()
+            case Sleep(seconds):
+                sleep(seconds)
+                answer = None
+            case _:
+                assert_never(step)
+
+
+def answer_until_pause(steps: Waiting, look: Look) -> AppEvent | None:
+    """Give a started wait one look and leave it at its next `Describe`; the event if that ended it.
+
+    For drivers that are paced from outside: the stream brings looks, so `Sleep` needs no pause.
+    """
+    try:
+        steps.send(look)
+        steps.send(None)
+    except StopIteration as end:
+        event: AppEvent = end.value
+        return event
+    return None
+
+
+def brief_from_detail(detail: AppDetail) -> AppBrief:
+    """Return the snapshot's line of an application from its details (of the current generation)."""
+    app, attempt = detail.app, detail.attempt
+    return AppBrief(
+        app_id=app.id,
+        generation=app.generation,
+        wanted_generation=app.wanted_generation,
+        phase=app.phase,
+        log_state=attempt.log_state,
+        ended_at=attempt.ended_at,
+        note=app.conditions[0].message if app.conditions else "",
+    )
+
+
+def progress_line(brief: AppBrief) -> str:
+    """Return where an application is, in one line for the task's log."""
+    words = f"Application {brief.app_id} generation {brief.generation}: {brief.phase.value.replace('_', ' ')}."
+    return f"{words} {brief.note}".rstrip()

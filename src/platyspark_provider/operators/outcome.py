@@ -1,0 +1,122 @@
+"""How the end of an application becomes the end of its task: a result, a failure without retry, or one with."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from platyspark_provider import errors
+from platyspark_provider.core.failures import error_card
+from platyspark_provider.core.model import Attempt, Failure
+from platyspark_provider.core.records import AppDetail
+from platyspark_provider.core.states import AppPhase, FailureClass
+
+
+class SparkAppFailed(errors.SparkAppFailed, AirflowFailException):
+    """The application's own fault: Airflow does not retry."""
+
+
+class SparkAppLost(errors.SparkAppLost, AirflowException):
+    """Not the application's fault, or unknown whose: Airflow may retry."""
+
+
+class SparkAppStopped(errors.PermanentError, AirflowFailException):
+    """Somebody, or its runtime limit, stopped the application: Airflow does not retry."""
+
+    code = "app_stopped"
+
+
+class TaskKilled(BaseException):
+    """The task's process was told to end.
+
+    No `Exception`: the executor's guards around single items would take it for a failed item and go on sending. Airflow
+    treats it like any failure of a try.
+    """
+
+
+@contextmanager
+def airflow_errors() -> Iterator[None]:
+    """Turn our errors into Airflow's: a permanent one fails the task for good, a temporary one lets it retry."""
+    try:
+        yield
+    except AirflowException:
+        raise
+    except errors.PermanentError as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+    except errors.PlatySparkError as error:
+        raise AirflowException(f"{type(error).__name__}: {error}") from error
+
+
+def result_from_detail(detail: AppDetail) -> dict[str, Any]:
+    """Return the task's XCom: ids and figures of the generation, JSON only."""
+    attempt = detail.attempt
+    result: dict[str, Any] = {
+        "app_id": detail.app.id,
+        "generation": attempt.generation,
+        "cluster_id": cluster_id_of(detail),
+        "external_id": attempt.external_id,
+        "duration_s": _duration_s(attempt),
+        "log_uri": attempt.log_uri,
+    }
+    links = attempt.external_detail.get("links")
+    if isinstance(links, Mapping) and links.get("spark_ui"):
+        result["spark_ui"] = links["spark_ui"]
+    return result
+
+
+def raise_unless_succeeded(detail: AppDetail) -> None:
+    """Raise what a generation that ended otherwise means for its task."""
+    attempt, name = detail.attempt, detail.app.name
+    where = f"(application {detail.app.id}, generation {attempt.generation}, {attempt.external_id or 'never sent'})"
+    match attempt.phase:
+        case AppPhase.SUCCEEDED:
+            return
+        case AppPhase.STOPPED:
+            who = f" by {attempt.stop_actor}" if attempt.stop_actor else ""
+            raise SparkAppStopped(
+                f"{name} was stopped{who}: {attempt.stop_reason or 'no reason given'} {where}.", hint="Clear the task to run it again."
+            )
+        case AppPhase.FAILED:
+            failure = attempt.failure or Failure(klass=FailureClass.UNKNOWN, summary="the backend gave no reason", is_complete=False)
+            card = error_card(name, failure, links=_links(attempt))
+            klass = attempt.failure_class or failure.klass
+            raise SparkAppLost(f"{card}\n{where}") if klass.is_retryable else SparkAppFailed(f"{card}\n{where}")
+        case _:
+            summary = attempt.failure.summary if attempt.failure else "how it ended is unknown"
+            raise SparkAppLost(f"{name} was lost: {summary} {where}.", hint="A retry starts it again.")
+
+
+def story(detail: AppDetail) -> list[str]:
+    """Return the generation's life as lines for the task's log, oldest first."""
+    attempt, cluster_id = detail.attempt, cluster_id_of(detail)
+    steps: list[tuple[datetime | None, str]] = [
+        (attempt.created_at, "accepted"),
+        (attempt.submitted_at, f"sent to cluster {cluster_id} as {attempt.external_id} (send {attempt.sends})"),
+        (attempt.started_at, "running"),
+        (attempt.stop_requested_at, f"stop asked for by {attempt.stop_actor}: {attempt.stop_reason}"),
+        (attempt.ended_at, f"{attempt.phase.value}" + (f" ({attempt.death_proof})" if attempt.death_proof else "")),
+    ]
+    return [f"{at:%Y-%m-%d %H:%M:%S} UTC {what}" for at, what in steps if at is not None]
+
+
+def cluster_id_of(detail: AppDetail) -> str | None:
+    """Return the external id of the cluster a generation ran on; None before it had one."""
+    known = detail.attempt.external_detail.get("cluster")
+    if known:
+        return str(known)
+    return detail.cluster.external_id if detail.cluster else None
+
+
+def _links(attempt: Attempt) -> dict[str, str]:
+    links = attempt.external_detail.get("links")
+    spark_ui = links.get("spark_ui") if isinstance(links, Mapping) else None
+    return {"Spark UI": str(spark_ui)} if spark_ui else {}
+
+
+def _duration_s(attempt: Attempt) -> float | None:
+    if attempt.ended_at is None:
+        return None
+    since = attempt.started_at or attempt.submitted_at or attempt.created_at
+    return round((attempt.ended_at - since).total_seconds(), 3)
