@@ -8,9 +8,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from platyspark_provider.emrsim.config import THROTTLE_MODES, ConfigError
+from platyspark_provider.emrsim.config import THROTTLE_MODES, ConfigError, SimConfig
 from platyspark_provider.emrsim.runner import SparkRunner
 from platyspark_provider.emrsim.server import EmrSimServer, NotLoopback
+from platyspark_provider.emrsim.state_file import StateInUse
 from platyspark_provider.emrsim.yarn import YarnRest
 
 _SECONDS = {
@@ -36,6 +37,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _spark_and_yarn(data_dir: Path, endpoint_url: str, config: SimConfig) -> tuple[SparkRunner, YarnRest]:
+    runner = SparkRunner(data_dir=data_dir, endpoint_url=endpoint_url, config=config)
+    return runner, YarnRest(runner, lambda: config.yarn_reachable)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the server until SIGTERM or SIGINT; the processes of steps go on. A flag wins over the stored setting of the same name."""
     args = _parser().parse_args(argv)
@@ -44,13 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         server = EmrSimServer(
             data_dir=args.data.resolve(),
-            make_runner=lambda data_dir, url, config: SparkRunner(data_dir=data_dir, endpoint_url=url, config=config),
-            make_yarn=YarnRest,
+            make_parts=_spark_and_yarn,
             host=args.host,
             port=args.port,
             settings=settings,
         )
-    except (NotLoopback, ConfigError) as error:
+    except (NotLoopback, ConfigError, StateInUse) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -46,8 +47,12 @@ class EmrSim:
         """
         sim = cls(Path(data_dir), port)
         sim._launch()
-        if config:
-            sim.configure(**config)
+        try:
+            if config:
+                sim.configure(**config)
+        except BaseException:
+            sim.stop()
+            raise
         return sim
 
     @property
@@ -126,7 +131,8 @@ class EmrSim:
             return
         if self._process.poll() is None:
             if not keep_processes:
-                self._control("POST", "stop-processes")
+                with suppress(OSError, EmrSimError):
+                    self._control("POST", "stop-processes")
             self._process.send_signal(signal.SIGTERM)
         self._reap()
 

@@ -123,6 +123,9 @@ class EmrEndpoint:
             except ReplyError as error:
                 log.exception("%s built a reply that the API does not know", operation)
                 outcome = _refusal(EmrError("InternalServerError", str(error), status=500))
+            except Exception:
+                log.exception("%s failed", operation)
+                outcome = _refusal(EmrError("InternalServerError", "emrsim failed; its log says why", status=500))
             outcome.changed_ids = tuple(call.changed_ids)
         return outcome
 

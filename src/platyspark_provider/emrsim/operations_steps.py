@@ -64,7 +64,7 @@ def _add_step(call: Call, cluster: ClusterRecord, config: dict[str, Any], role_a
         jar=jar_step["Jar"],
         args=jar_step.get("Args", []),
         main_class=jar_step.get("MainClass"),
-        properties={pair["Key"]: pair.get("Value", "") for pair in jar_step.get("Properties", [])},
+        properties={pair.get("Key", ""): pair.get("Value", "") for pair in jar_step.get("Properties", [])},
         action_on_failure=config.get("ActionOnFailure", default_action),
         execution_role_arn=role_arn,
         created=call.now,

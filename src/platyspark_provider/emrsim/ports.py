@@ -49,10 +49,16 @@ class StepRunner(Protocol):
     """Runs steps as OS processes that outlive a restart of emrsim; every method returns at once."""
 
     def start(self, launch: StepLaunch) -> None:
-        """Start the step's process; a launch that cannot start shows up in `poll` as a failed exit."""
+        """Start the step's process; a launch that cannot start shows up in `poll` as a failed exit.
+
+        A step id that was started before is left alone, so a launch may be repeated after a crash.
+        """
 
     def poll(self) -> Sequence[StepExit]:
-        """Return the steps that ended since the last call, each once, also those that ended while emrsim was down."""
+        """Return the steps that ended since the last call, each once, also those that ended while emrsim was down.
+
+        The caller has stored what it got before it calls again; after a crash in between the same ends are told again.
+        """
 
     def signal_step(self, step_id: str, *, kill: bool) -> None:
         """Send SIGTERM (or SIGKILL) to the step's own process; a cluster-mode driver is not its child and lives on."""

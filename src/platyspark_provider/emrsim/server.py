@@ -29,8 +29,7 @@ YARN_PREFIX = "/ws/v1/cluster"
 ONE_CLUSTER_PREFIX = "/emrsim/yarn/"
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-MakeRunner = Callable[[Path, str, SimConfig], StepRunner]
-MakeYarn = Callable[[StepRunner, Callable[[], bool]], WsgiApp]
+MakeParts = Callable[[Path, str, SimConfig], tuple[StepRunner, WsgiApp]]
 
 
 class NotLoopback(ValueError):
@@ -40,28 +39,29 @@ class NotLoopback(ValueError):
 class EmrSimServer:
     """A bound server with all its parts; `serve_forever` answers until `shutdown`, `close` lets everything go.
 
+    :param make_parts: makes the runner and YARN's REST handler from the data folder, this server's address and the knobs
     :param port: 0 picks a free one
     :param settings: knobs that win over the ones stored in `data_dir`
     :raises NotLoopback: `host` is not a loopback address
+    :raises StateInUse: another emrsim uses `data_dir`
     """
 
     def __init__(
         self,
         *,
         data_dir: Path,
-        make_runner: MakeRunner,
-        make_yarn: MakeYarn,
+        make_parts: MakeParts,
         host: str = "127.0.0.1",
         port: int = 0,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         _require_loopback(host)
+        state = StateFile(data_dir / "state.sqlite")
         self._http: BaseWSGIServer = make_server(host, port, _not_ready, threaded=True, request_handler=_Handler)
         self.url = f"http://{host}:{self._http.server_port}"
-        state = StateFile(data_dir / "state.sqlite")
         config = SimConfig()
         config.update({**state.load_setting("config"), **(settings or {})})
-        runner = make_runner(data_dir, self.url, config)
+        runner, yarn = make_parts(data_dir, self.url, config)
         self.engine = Engine(state=state, runner=runner, config=config, endpoint_url=self.url)
         self.engine.save_config()
         self._journal = Journal(data_dir / "journal.jsonl")
@@ -71,7 +71,7 @@ class EmrSimServer:
             engine=self.engine,
             emr=EmrEndpoint(self.engine, self._journal, self._faults, throttle),
             control_route=Control(self.engine, self._journal, self._faults, throttle),
-            yarn=make_yarn(runner, lambda: config.yarn_reachable),
+            yarn=yarn,
             services=AwsServices(data_dir / "s3", self._journal),
         )
 

@@ -1,5 +1,6 @@
 """Keep clusters, steps and knobs in one SQLite file, so that a killed emrsim goes on where it was."""
 
+import fcntl
 import json
 import sqlite3
 from collections.abc import Iterable
@@ -19,11 +20,24 @@ _UPSERT_STEP = "INSERT INTO step (id, cluster_id, seq, body) VALUES (?, ?, ?, ?)
 _UPSERT_SETTING = "INSERT INTO setting (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body"
 
 
+class StateInUse(RuntimeError):
+    """Another emrsim works on the same data folder."""
+
+
 class StateFile:
-    """Read and write the records; callers hold the engine's lock. A save is one transaction: all of it or nothing."""
+    """Read and write the records; callers hold the engine's lock. A save is one transaction: all of it or nothing.
+
+    :raises StateInUse: another process has the file; the claim ends with the process, however it ends
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._claim = path.with_suffix(".lock").open("a")
+        try:
+            fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._claim.close()
+            raise StateInUse(f"another emrsim uses {path.parent}; stop it or give another --data folder") from error
         self._db = sqlite3.connect(path, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -66,5 +80,6 @@ class StateFile:
             self._db.execute(_UPSERT_SETTING, (name, json.dumps(body)))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and give up the claim."""
         self._db.close()
+        self._claim.close()

@@ -87,10 +87,12 @@ def check_reply(operation: str, reply: dict[str, Any]) -> None:
             raise ReplyError(f"{operation} answers nothing, got {sorted(reply)}")
         return
     report = ParamValidator().validate(reply, shape)
+    if report.has_errors():
+        raise ReplyError(f"{operation}: {report.generate_report()}")
     problems: list[str] = []
     _Checker(problems).check(shape, reply, "")
-    if report.has_errors() or problems:
-        raise ReplyError(f"{operation}: {report.generate_report()} {'; '.join(problems)}")
+    if problems:
+        raise ReplyError(f"{operation}: {'; '.join(problems)}")
 
 
 def _operation(name: str) -> OperationModel:
