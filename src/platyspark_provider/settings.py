@@ -22,14 +22,12 @@ class Settings:
     profiles_file: str = ""
     artifacts: str = ""
     environment: str = "default"
-    conn_id: str = "platyspark_default"
-    reconciler_conn_id: str = "platyspark_reconciler"
     poll_interval: float = 10.0
-    api_connect_timeout: float = 5.0
     api_timeout: float = 30.0
     kill_timeout: float = 3.0
     busy_patience: float = 60.0
     submit_patience: float = 600.0
+    max_blind: float = 0.0
     log_wait: float = 120.0
     log_deadline: float = 1800.0
     settle_window: float = 300.0

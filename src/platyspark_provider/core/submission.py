@@ -79,7 +79,7 @@ def decide_submission(app: App | None, attempt: Attempt | None, request: AppRequ
         return _again(app, attempt, f"cleared; try {task.try_number} of {task.dag_id}/{task.task_id} runs it again")
     if request.reuse is Reuse.NEVER and task.ti_id != app.owner_ti_id:
         return _again(app, attempt, 'submitted again with reuse="never"')
-    if changed and owned and attempt.phase is AppPhase.NEW:  # its old files were never uploaded, and this try no longer has them
+    if changed and owned and attempt.phase is AppPhase.NEW and not attempt.artifacts_ready:  # this try no longer has the old files
         return _again(app, attempt, "the request changed before its files were uploaded")
     if not attempt.phase.is_terminal or (owned and attempt.acknowledged_at is None):
         return Attach(generation=attempt.generation, changed=changed)

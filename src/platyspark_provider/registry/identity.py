@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from platyspark_provider.core.records import PastTry, TaskFacts
+from platyspark_provider.core.tokens import SCOPES
 from platyspark_provider.errors import NotAllowed
 
 Scope = Literal["worker", "reconciler", "scrape", "ingest"]
-SCOPES: tuple[Scope, ...] = ("worker", "reconciler", "scrape", "ingest")
 
 
 class TaskLookup(Protocol):
@@ -70,7 +70,7 @@ class Caller:
         """Raise `NotAllowed` unless the caller has the scope."""
         if scope not in self.scopes:
             raise NotAllowed(
-                f"{self.actor} lacks the scope {scope!r} (it has {', '.join(self.scopes) or 'none'}).",
+                f"The token lacks the scope {scope!r} (it has {', '.join(self.scopes) or 'none'}).",
                 hint=f"Make a token with it: airflow platyspark tokens create NAME --scopes worker,{scope}",
                 reason="scope_missing",
             )
@@ -79,7 +79,7 @@ class Caller:
         """Raise `NotAllowed` unless the caller may act for the team."""
         if self.teams and team not in self.teams:
             raise NotAllowed(
-                f"{self.actor} may not act for team {team!r} (only {', '.join(self.teams)}).",
+                f"The token may not act for team {team!r} (only {', '.join(self.teams)}).",
                 hint="Use that team's token, or one without teams.",
                 reason="team_not_covered",
             )

@@ -1,0 +1,34 @@
+"""The FastAPI app that Airflow's api-server mounts at `/platyspark`."""
+
+from fastapi import FastAPI
+
+from platyspark_provider import __version__
+from platyspark_provider.airflow_core.web import with_auth_manager
+from platyspark_provider.client.wire import PREFIX
+from platyspark_provider.plugin.api.problems import install_problems
+from platyspark_provider.plugin.api.routes import health, worker
+from platyspark_provider.plugin.api.services import Services, airflow_services
+
+OPENAPI_PATH = f"{PREFIX}/openapi.json"
+ANONYMOUS_PATHS = frozenset({OPENAPI_PATH, f"{PREFIX}/health"})
+"""What anybody may read: the API's description (it is public with the source), and one word of health."""
+
+
+def create_app(services: Services | None = None) -> FastAPI:
+    """Build the app.
+
+    :param services: None for those of Airflow's metadata database.
+    """
+    app = FastAPI(
+        title="PlatySpark",
+        version=__version__,
+        openapi_url=OPENAPI_PATH,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=with_auth_manager,
+    )
+    app.state.services = services or airflow_services()
+    install_problems(app)
+    app.include_router(worker.router, prefix=PREFIX)
+    app.include_router(health.router, prefix=PREFIX)
+    return app

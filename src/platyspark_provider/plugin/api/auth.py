@@ -1,0 +1,113 @@
+"""Who calls: our own machine tokens (never Airflow's JWT secret) and the versions a client may have."""
+
+import hmac
+import re
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from platyspark_provider import __version__
+from platyspark_provider.client import wire
+from platyspark_provider.core.model import Token
+from platyspark_provider.core.tokens import hash_of_secret
+from platyspark_provider.errors import ClientTooNew, ClientTooOld, InvalidRequest, NotAllowed
+from platyspark_provider.plugin.api.services import Services
+from platyspark_provider.registry.identity import Caller
+from platyspark_provider.store.base import Store
+
+_CLIENT = re.compile(r"(?P<package>[^/\s]{1,64})/(?P<api>\d{1,6})")
+_ACTOR = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
+_CREATE = "Make one: airflow platyspark tokens create NAME --scopes worker,reconciler"
+
+
+def services_of(request: Request) -> Services:
+    """Return the services of the app that serves this request."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(services_of)]
+AuthorizationHeader = Annotated[str | None, Header(alias="Authorization")]
+ClientHeader = Annotated[str | None, Header(alias=wire.CLIENT_HEADER)]
+ActorHeader = Annotated[str | None, Header(alias=wire.ACTOR_HEADER)]
+
+
+def require_client_version(client: ClientHeader = None) -> None:
+    """Accept clients of this worker API version and the one before; a caller without the header speaks for itself.
+
+    :raises ClientTooOld: (426) the worker must be upgraded; :raises ClientTooNew: (503) the api-server will be.
+    """
+    if client is None:
+        return
+    hit = _CLIENT.fullmatch(client)
+    if hit is None:
+        raise InvalidRequest(f"{wire.CLIENT_HEADER} {client!r} is not <package version>/<API version>.")
+    spoken = int(hit["api"])
+    versions = f"the client ({hit['package']}) speaks {spoken}, the api-server ({__version__}) {wire.API_VERSION}"
+    if spoken < wire.API_VERSION - 1:
+        raise ClientTooOld(
+            f"Worker API versions differ too much: {versions}.", hint="Upgrade platyspark-provider on workers and triggerers."
+        )
+    if spoken > wire.API_VERSION:
+        raise ClientTooNew(f"Worker API versions differ: {versions}.", hint="Upgrade the api-server first.", retry_after=30.0)
+
+
+def require_caller(
+    services: ServicesDep,
+    _version: Annotated[None, Depends(require_client_version)],
+    authorization: AuthorizationHeader = None,
+    actor: ActorHeader = None,
+) -> Caller:
+    """Return who holds the bearer token; 401 without one, 403 for one that opens nothing, with a `reason` for each case."""
+    secret = _bearer(authorization)
+    services.schema.require()
+    with services.open_store() as store:  # a short transaction of its own: SQLite can't read here while the route writes
+        token = _live_token(store, secret)
+    return Caller(actor=_actor(token, actor), scopes=token.scopes, teams=token.teams)
+
+
+def optional_caller(
+    services: ServicesDep,
+    version: Annotated[None, Depends(require_client_version)],
+    authorization: AuthorizationHeader = None,
+    actor: ActorHeader = None,
+) -> Caller | None:
+    """Return who calls, or None for a caller without a token; a token that opens nothing is still refused."""
+    return None if authorization is None else require_caller(services, version, authorization, actor)
+
+
+CallerDep = Annotated[Caller, Depends(require_caller)]
+OptionalCallerDep = Annotated[Caller | None, Depends(optional_caller)]
+
+
+def _bearer(authorization: str | None) -> str:
+    scheme, _, secret = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise NotAllowed("This call needs a PlatySpark token (Authorization: Bearer ...).", hint=_CREATE, reason="token_missing")
+    return secret.strip()
+
+
+def _live_token(store: Store, secret: str) -> Token:
+    digest = hash_of_secret(secret)
+    token = store.token_by_hash(digest)
+    if token is None or not hmac.compare_digest(token.token_hash, digest):
+        raise NotAllowed("The token is not known here.", hint=f"Look at the connection's password. {_CREATE}", reason="token_unknown")
+    if token.revoked_at is not None:
+        raise NotAllowed(
+            f"Token {token.name!r} was revoked at {token.revoked_at:%Y-%m-%d %H:%M} UTC.", hint=_CREATE, reason="token_revoked"
+        )
+    if token.expires_at is not None and token.expires_at <= store.now():
+        raise NotAllowed(f"Token {token.name!r} expired at {_minute(token.expires_at)}.", hint=_CREATE, reason="token_expired")
+    return token
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _actor(token: Token, claimed: str | None) -> str:
+    """Only who may act for all says under which name it acts."""
+    if claimed is not None and "reconciler" in token.scopes and _ACTOR.fullmatch(claimed):
+        return claimed
+    return f"token:{token.name}"

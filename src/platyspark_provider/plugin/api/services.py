@@ -1,0 +1,43 @@
+"""What the routes stand on: store, Airflow's rows, profiles, settings, and whether our tables fit the code."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from platyspark_provider.profiles_file import ProfilesFile
+from platyspark_provider.registry.identity import TaskLookup
+from platyspark_provider.registry.schema_gate import SchemaGate, schema_gate_of
+from platyspark_provider.settings import Settings, load_settings
+from platyspark_provider.store.base import StoreFactory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a request may need."""
+
+    open_store: StoreFactory
+    tasks: TaskLookup
+    profiles: ProfilesFile
+    settings: Settings
+    schema: SchemaGate
+
+
+def profiles_of(settings: Settings) -> ProfilesFile:
+    """Return the profiles that the settings name."""
+    path = Path(settings.profiles_file) if settings.profiles_file else None
+    return ProfilesFile(path, environment=settings.environment, artifacts=settings.artifacts or None)
+
+
+def airflow_services() -> Services:
+    """Return the services over Airflow's metadata database."""
+    from platyspark_provider.airflow_core.db import airflow_engine
+    from platyspark_provider.airflow_core.tasks import AirflowTasks
+    from platyspark_provider.store.sql import sql_store_factory
+
+    settings = load_settings()
+    return Services(
+        open_store=sql_store_factory(airflow_engine),
+        tasks=AirflowTasks(),
+        profiles=profiles_of(settings),
+        settings=settings,
+        schema=schema_gate_of(airflow_engine),
+    )
