@@ -9,9 +9,10 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from moto.s3.models import S3Backend, s3_backends
 
 from platyspark_provider.emrsim.aws_services import bucket_and_key, is_s3
-from platyspark_provider.emrsim.s3_disk import S3Disk, s3_backends
+from platyspark_provider.emrsim.s3_disk import S3Disk
 from platyspark_provider.emrsim.server import EmrSimServer, NotLoopback
 
 
@@ -183,7 +184,14 @@ def test_s3_left_over_body_of_a_crash_is_removed(serve, tmp_path):
     assert s3_backends["123456789012"]["aws"].get_object("crash", "k").value == b"x"
 
 
-def test_s3_conditional_writes_at_once_have_one_winner(serve):
+def test_s3_conditional_writes_at_once_have_one_winner(serve, monkeypatch):
+    plain = S3Backend.put_object
+
+    def slow(*args, **kwargs):  # moto looks first and writes later; this makes the gap wide enough for every writer
+        threading.Event().wait(0.05)
+        return plain(*args, **kwargs)
+
+    monkeypatch.setattr(S3Backend, "put_object", slow)
     with serve() as server:
         _client(server, "s3").create_bucket(Bucket="fences")
         outcomes = []
