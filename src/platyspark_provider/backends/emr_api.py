@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from platyspark_provider.aws_errors import aws_errors
 from platyspark_provider.backends.base import ClusterSight
 from platyspark_provider.backends.emr_states import Step, cluster_sight, step_from_summary
-from platyspark_provider.errors import BackendRejected, PlatySparkError
+from platyspark_provider.errors import BackendRejected, BackendUnavailable, PlatySparkError, ReplyLost
 
 if TYPE_CHECKING:
     from types_boto3_emr import EMRClient
@@ -25,6 +25,14 @@ def is_content_refusal(error: PlatySparkError) -> bool:
     them it was, only a look at the object tells.
     """
     return isinstance(error, BackendRejected) and error.fields.get("aws_code") in _CONTENT_CODES
+
+
+def _member(answer: Mapping[str, Any], name: str, action: str, *, mutates: bool = False) -> Any:
+    """Return what an answer must hold: botocore takes any text with status 200 (a proxy's page) for an empty answer."""
+    if name in answer:
+        return answer[name]
+    message = f"{action}: the answer holds no {name}; it is not EMR's."
+    raise ReplyLost(message) if mutates else BackendUnavailable(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +66,21 @@ class EmrApi:
 
     def run_job_flow(self, request: Mapping[str, Any]) -> str:
         """Create a cluster and return its id."""
-        with aws_errors(f"RunJobFlow for {request['Name']}", mutates=True):
-            return self._mutating.run_job_flow(**request)["JobFlowId"]
+        action = f"RunJobFlow for {request['Name']}"
+        with aws_errors(action, mutates=True):
+            answer = self._mutating.run_job_flow(**request)
+        return str(_member(answer, "JobFlowId", action, mutates=True))
 
     def add_steps(self, cluster: str, steps: Sequence[Mapping[str, Any]]) -> list[str]:
         """Send steps and return their ids in order."""
         arguments: dict[str, Any] = {"JobFlowId": cluster, "Steps": list(steps)}
-        with aws_errors(f"AddJobFlowSteps to {cluster} ({', '.join(step['Name'] for step in steps)})", mutates=True):
-            return self._mutating.add_job_flow_steps(**arguments)["StepIds"]
+        action = f"AddJobFlowSteps to {cluster} ({', '.join(step['Name'] for step in steps)})"
+        with aws_errors(action, mutates=True):
+            answer = self._mutating.add_job_flow_steps(**arguments)
+        ids = [str(id_) for id_ in _member(answer, "StepIds", action, mutates=True)]
+        if len(ids) != len(steps):
+            raise ReplyLost(f"{action}: {len(ids)} ids came back for {len(steps)} steps.")
+        return ids
 
     def cancel_step(self, cluster: str, step: str, *, kill: bool) -> str:
         """Ask for a step's end and return EMR's answer in words."""
@@ -93,15 +108,17 @@ class EmrApi:
         while True:
             with aws_errors("ListClusters", mutates=False):
                 page = self._reading.list_clusters(**arguments)
-            yield from (cluster_sight(raw) for raw in page.get("Clusters", []))
+            yield from (cluster_sight(raw) for raw in _member(page, "Clusters", "ListClusters"))
             if not page.get("Marker"):
                 return
             arguments["Marker"] = page["Marker"]
 
     def describe_cluster(self, cluster: str) -> ClusterDetail:
         """Look at one cluster."""
-        with aws_errors(f"DescribeCluster of {cluster}", mutates=False):
-            raw = self._reading.describe_cluster(ClusterId=cluster)["Cluster"]
+        action = f"DescribeCluster of {cluster}"
+        with aws_errors(action, mutates=False):
+            answer = self._reading.describe_cluster(ClusterId=cluster)
+        raw = _member(answer, "Cluster", action)
         return ClusterDetail(
             sight=cluster_sight(raw),
             master_dns=raw.get("MasterPublicDnsName") or None,
@@ -114,7 +131,7 @@ class EmrApi:
         while True:
             with aws_errors(f"ListSteps of {cluster}", mutates=False):
                 page = self._reading.list_steps(**arguments)
-            yield [step_from_summary(raw) for raw in page.get("Steps", [])]
+            yield [step_from_summary(raw) for raw in _member(page, "Steps", f"ListSteps of {cluster}")]
             if not page.get("Marker"):
                 return
             arguments["Marker"] = page["Marker"]
@@ -139,5 +156,5 @@ class EmrApi:
                 return {}
             half = len(ids) // 2
             return self._known_steps(cluster, ids[:half]) | self._known_steps(cluster, ids[half:])
-        steps = [step_from_summary(raw) for raw in page.get("Steps", [])]
+        steps = [step_from_summary(raw) for raw in _member(page, "Steps", f"ListSteps of {cluster}")]
         return {step.id: step for step in steps}

@@ -1,0 +1,183 @@
+"""EMR's requests from our specs."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from platyspark_provider.backends.base import Launch
+from platyspark_provider.backends.emr_requests import MAX_STEP_CHARACTERS, run_job_flow_request, spark_submit_args, step_request
+from platyspark_provider.core.spec import InstanceGroup
+from platyspark_provider.core.states import DeployMode
+from platyspark_provider.errors import BackendRejected
+from tests.builders import make_cluster_spec, make_spec
+
+NAME = "plsp/test/shared/0123456789ab/iabcdef/g{generation}/s1"
+TAG = "plsp:abcdef:7:1"
+
+
+def request(generation: int = 1, **values: Any) -> dict[str, Any]:
+    spec = make_cluster_spec(**values)
+    return run_job_flow_request(spec, name=NAME.format(generation=generation), tags={"plsp:key": "k"})
+
+
+def launch(**values: Any) -> Launch:
+    return Launch(name="plsp-abcdef-7-g1", yarn_tag=TAG, spec=make_spec(**values), token="t")
+
+
+def conf_of(args: list[str]) -> dict[str, str]:
+    pairs = [args[i + 1].partition("=") for i, one in enumerate(args) if one == "--conf"]
+    return {key: value for key, _, value in pairs}
+
+
+def test_cluster_request_holds_what_the_spec_says() -> None:
+    made = request(
+        instance_groups=(
+            InstanceGroup(role="master", instance_type="m6g.xlarge", count=1),
+            InstanceGroup(role="CORE", instance_type="r6g.xlarge", count=3, market="SPOT"),
+            InstanceGroup(role="TASK", instance_type="r6g.xlarge", count=0),
+        ),
+        service_role="EMR_Role",
+        instance_profile="EMR_Profile",
+        security_configuration="locked",
+        custom_ami="ami-1",
+        log_uri="s3://logs/",
+        idle_timeout_s=900,
+        step_concurrency=25,
+        tags={"cost": "ads"},
+    )
+
+    assert made["Name"] == NAME.format(generation=1)
+    assert made["ReleaseLabel"] == "emr-7.5.0"
+    assert made["Applications"] == [{"Name": "spark"}]
+    assert made["AutoTerminationPolicy"] == {"IdleTimeout": 900}
+    assert made["StepConcurrencyLevel"] == 25
+    assert (made["ServiceRole"], made["JobFlowRole"]) == ("EMR_Role", "EMR_Profile")
+    assert (made["SecurityConfiguration"], made["CustomAmiId"], made["LogUri"]) == ("locked", "ami-1", "s3://logs/")
+    assert made["Tags"] == [{"Key": "cost", "Value": "ads"}, {"Key": "plsp:key", "Value": "k"}]
+    assert made["Instances"]["KeepJobFlowAliveWhenNoSteps"] is True
+    assert made["Instances"]["TerminationProtected"] is False
+    groups = made["Instances"]["InstanceGroups"]
+    assert [(g["InstanceRole"], g["InstanceCount"], g["Market"]) for g in groups] == [("MASTER", 1, "ON_DEMAND"), ("CORE", 3, "SPOT")]
+
+
+def test_cluster_request_unset_values_are_left_to_emr() -> None:
+    made = request()
+
+    assert not {"ServiceRole", "JobFlowRole", "SecurityConfiguration", "CustomAmiId", "LogUri"} & set(made)
+    assert "Ec2SubnetId" not in made["Instances"]
+
+
+def test_cluster_request_each_generation_tries_the_next_subnet() -> None:
+    subnets = ("subnet-a", "subnet-b")
+
+    assert [request(n, subnet_ids=subnets)["Instances"]["Ec2SubnetId"] for n in (1, 2, 3)] == ["subnet-a", "subnet-b", "subnet-a"]
+
+
+def test_cluster_request_foreign_name_takes_the_first_subnet() -> None:
+    spec = make_cluster_spec(subnet_ids=("subnet-a", "subnet-b"))
+
+    assert run_job_flow_request(spec, name="mine", tags={})["Instances"]["Ec2SubnetId"] == "subnet-a"
+
+
+def test_cluster_request_security_groups_take_our_words_and_emrs() -> None:
+    made = request(security_groups={"master": "sg-1", "EmrManagedSlaveSecurityGroup": "sg-2", "additional_master": "sg-3"})["Instances"]
+
+    assert made["EmrManagedMasterSecurityGroup"] == "sg-1"
+    assert made["EmrManagedSlaveSecurityGroup"] == "sg-2"
+    assert made["AdditionalMasterSecurityGroups"] == ["sg-3"]
+
+
+def test_cluster_request_unknown_security_group_is_rejected_by_name() -> None:
+    with pytest.raises(BackendRejected, match=r"'masters' is unknown.*master, core"):
+        request(security_groups={"masters": "sg-1"})
+
+
+def test_cluster_request_configurations_take_either_case_and_become_text() -> None:
+    made = request(
+        configurations=(
+            {"classification": "spark-defaults", "properties": {"spark.speculation": True, "spark.cores": 4}},
+            {"Classification": "hadoop-env", "Configurations": [{"Classification": "export", "Properties": {"A": "b"}}]},
+        )
+    )["Configurations"]
+
+    assert made == [
+        {"Classification": "spark-defaults", "Properties": {"spark.speculation": "true", "spark.cores": "4"}},
+        {"Classification": "hadoop-env", "Properties": {}, "Configurations": [{"Classification": "export", "Properties": {"A": "b"}}]},
+    ]
+
+
+def test_cluster_request_bootstrap_actions_take_either_form() -> None:
+    made = request(
+        bootstrap_actions=(
+            {"path": "s3://b/one.sh", "args": ["a", 2]},
+            {"Name": "two", "ScriptBootstrapAction": {"Path": "s3://b/two.sh"}},
+        )
+    )["BootstrapActions"]
+
+    assert made == [
+        {"Name": "bootstrap-1", "ScriptBootstrapAction": {"Path": "s3://b/one.sh", "Args": ["a", "2"]}},
+        {"Name": "two", "ScriptBootstrapAction": {"Path": "s3://b/two.sh", "Args": []}},
+    ]
+
+
+def test_step_command_line_holds_every_part_in_order() -> None:
+    args = spark_submit_args(
+        launch(
+            main_class="com.acme.Job",
+            application_uri="s3://code/job.jar",
+            args=("--date", "2026-01-01"),
+            py_files=("s3://a.zip", "s3://b.zip"),
+            files=("s3://c.yaml",),
+            jars=("s3://d.jar",),
+            archives=("s3://e.tgz#env",),
+            packages=("org:artifact:1",),
+        )
+    )
+
+    assert args[:7] == ["spark-submit", "--deploy-mode", "cluster", "--name", "job", "--class", "com.acme.Job"]
+    assert args[-3:] == ["s3://code/job.jar", "--date", "2026-01-01"]
+    joined = " ".join(args)
+    for part in ("--py-files s3://a.zip,s3://b.zip", "--files s3://c.yaml", "--jars s3://d.jar", "--archives s3://e.tgz#env"):
+        assert part in joined
+    assert "--packages org:artifact:1" in joined
+
+
+def test_step_conf_carries_identity_beside_the_owners_tags() -> None:
+    conf = conf_of(spark_submit_args(launch(conf={"spark.yarn.tags": "mine,other", "spark.yarn.submit.waitAppCompletion": "false"})))
+
+    assert conf["spark.yarn.tags"] == f"mine,other,{TAG}"
+    assert conf["spark.yarn.submit.waitAppCompletion"] == "true"
+    assert conf["spark.yarn.maxAppAttempts"] == "1"
+
+
+def test_step_conf_owners_attempts_are_kept() -> None:
+    assert conf_of(spark_submit_args(launch(conf={"spark.yarn.maxAppAttempts": "3"})))["spark.yarn.maxAppAttempts"] == "3"
+
+
+def test_step_env_vars_reach_the_driver_in_cluster_mode_and_executors_in_both() -> None:
+    in_cluster = conf_of(spark_submit_args(launch(env_vars={"STAGE": "prod"})))
+    in_client = conf_of(spark_submit_args(launch(env_vars={"STAGE": "prod"}, deploy_mode=DeployMode.CLIENT)))
+
+    assert in_cluster["spark.yarn.appMasterEnv.STAGE"] == in_cluster["spark.executorEnv.STAGE"] == "prod"
+    assert in_client["spark.executorEnv.STAGE"] == "prod"
+    assert "spark.yarn.appMasterEnv.STAGE" not in in_client
+
+
+def test_step_request_goes_on_after_a_failure_and_wears_the_runs_name() -> None:
+    step = step_request(launch())
+
+    assert (step["Name"], step["ActionOnFailure"]) == ("plsp-abcdef-7-g1", "CONTINUE")
+    assert step["HadoopJarStep"]["Jar"] == "command-runner.jar"
+
+
+def test_step_request_up_to_the_limit_is_taken_and_one_more_is_not() -> None:
+    base = launch(args=("",))
+    used = sum(map(len, ("command-runner.jar", *step_request(base)["HadoopJarStep"]["Args"])))
+    full = replace(base, spec=replace(base.spec, args=("x" * (MAX_STEP_CHARACTERS - used),)))
+    over = replace(base, spec=replace(base.spec, args=("x" * (MAX_STEP_CHARACTERS - used + 1),)))
+
+    assert step_request(full)["Name"] == base.name
+    with pytest.raises(BackendRejected, match=r"10,241 characters long.*put long values in a file") as caught:
+        step_request(over)
+    assert caught.value.fields["launch"] == base.name
