@@ -362,3 +362,68 @@ def test_state_survives_a_restart(emr):
     emr.after(1)
     assert emr.runner.started_ids == [running, pending]
     assert emr.step_state(cluster_id, running) == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("instances", "message"),
+    [
+        ({"InstanceCount": 0}, "at least 1"),
+        ({"InstanceGroups": [{"InstanceRole": "CORE", "InstanceType": "m5.xlarge", "InstanceCount": 1}]}, "master instance group"),
+        ({"InstanceGroups": [{"InstanceRole": "MASTER", "InstanceType": "m5.xlarge", "InstanceCount": 0}]}, "at least one instance"),
+        ({"InstanceFleets": [{"InstanceFleetType": "MASTER"}]}, "at least one"),
+    ],
+)
+def test_run_job_flow_impossible_instances_are_refused(emr, instances, message):
+    with pytest.raises(Exception, match=message) as refused:
+        emr.create(instances=instances)
+    assert refused.value.code == "ValidationException"
+
+
+def test_instance_count_means_one_master_and_the_rest_core(emr):
+    cluster_id = emr.create(instances={"InstanceCount": 4, "MasterInstanceType": "m5.large", "SlaveInstanceType": "r5.large"})
+    groups = emr.call("ListInstanceGroups", ClusterId=cluster_id)["InstanceGroups"]
+    shown = [(group["InstanceGroupType"], group["InstanceType"], group["RequestedInstanceCount"]) for group in groups]
+    assert shown == [("MASTER", "m5.large", 1), ("CORE", "r5.large", 3)]
+    with pytest.raises(Exception, match="Use the ListInstanceGroups operation"):
+        emr.call("ListInstanceFleets", ClusterId=cluster_id)
+
+
+@pytest.mark.parametrize("tag", [{"Value": "v"}, {"Key": "k" * 129}, {"Key": "k", "Value": "v" * 257}])
+def test_tags_out_of_bounds_are_refused(emr, tag):
+    with pytest.raises(Exception, match="Invalid tag") as refused:
+        emr.create(Tags=[tag])
+    assert refused.value.code == "InvalidRequestException"
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        ("SetTerminationProtection", {"TerminationProtected": True}),
+        ("ModifyCluster", {"StepConcurrencyLevel": 2}),
+        ("PutAutoTerminationPolicy", {"AutoTerminationPolicy": {"IdleTimeout": 60}}),
+        ("RemoveAutoTerminationPolicy", {}),
+    ],
+)
+def test_cluster_on_its_way_out_cannot_be_changed(emr, operation, request_):
+    cluster_id = emr.create()
+    emr.call("TerminateJobFlows", JobFlowIds=[cluster_id])
+    target = {"JobFlowIds": [cluster_id]} if operation == "SetTerminationProtection" else {"ClusterId": cluster_id}
+    with pytest.raises(Exception, match="may not be modified"):
+        emr.call(operation, **target, **request_)
+
+
+def test_keep_alive_switched_off_ends_the_cluster_after_its_last_step(emr):
+    cluster_id = emr.create()
+    emr.call("SetKeepJobFlowAliveWhenNoSteps", JobFlowIds=[cluster_id], KeepJobFlowAliveWhenNoSteps=False)
+    emr.after(1)
+    assert emr.state(cluster_id) == "TERMINATING"
+
+
+def test_subnets_of_the_request_are_shown(emr):
+    cluster_id = emr.create(instances={"Ec2SubnetIds": ["subnet-1", "subnet-2"], "Ec2KeyName": "key"})
+    attributes = emr.cluster(cluster_id)["Ec2InstanceAttributes"]
+    assert (attributes["Ec2SubnetId"], attributes["RequestedEc2SubnetIds"], attributes["Ec2KeyName"]) == (
+        "subnet-1",
+        ["subnet-1", "subnet-2"],
+        "key",
+    )
