@@ -7,22 +7,30 @@ Implements `ports.StepRunner`; constructed by the server.
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import platyspark_provider
 from platyspark_provider.emrsim.jars import default_dest
 from platyspark_provider.emrsim.logs import LogShipper, step_log_uri
 from platyspark_provider.emrsim.ports import StepExit, StepLaunch, YarnApplication
 from platyspark_provider.emrsim.runner_conf import base_environment
-from platyspark_provider.emrsim.runner_process import marked_processes, signal_process, signal_session, start_session
-from platyspark_provider.emrsim.runner_records import Site, StepFolder, read_json, write_json
+from platyspark_provider.emrsim.runner_process import (
+    ProcessId,
+    marked_processes,
+    reap_children,
+    signal_process,
+    signal_session,
+    start_session,
+    take_exit_code,
+)
+from platyspark_provider.emrsim.runner_records import Site, StepFolder, read_json, read_tail, write_json
 from platyspark_provider.emrsim.yarn_apps import (
     ENDED_STATES,
     ApplicationDetails,
@@ -61,7 +69,6 @@ class SparkRunner:
         for name in ("steps", "yarn", "clusters", "stopping"):
             (self._site.data_dir / name).mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
         steps = [self._site.step(step_id) for step_id in self._site.step_ids()]
         self._open = {step.id: step for step in steps if not step.has("acknowledged")}
         self._reported: set[str] = set()
@@ -77,17 +84,14 @@ class SparkRunner:
         step = self._site.step(launch.step_id)
         with self._lock:
             is_new = step.create(launch, self._site)
-            if not is_new and (step.has("begun") or step.exit() is not None or launch.step_id in self._children):
+            if not is_new and (step.has("begun") or step.exit() is not None or step.process() is not None):
                 return
-            self._site.cluster_timestamp(launch.cluster_id)
             self._open[step.id] = step
             try:
-                self._children[step.id] = self._spawn(step, launch)
+                step.record_process(self._spawn(step, launch))
             except OSError as error:
                 step.log("stderr").write_text(f"The step's process could not start: {error}\n", encoding="utf-8")
                 step.record_exit(code=1, signal=None)
-                return
-            step.record_process(self._children[step.id].pid)
 
     def poll(self) -> Sequence[StepExit]:
         """Return the steps that ended since the last call.
@@ -97,7 +101,7 @@ class SparkRunner:
         """
         with self._lock:
             self._acknowledge()
-            self._reap()
+            reap_children()
             exits = [step_exit for step in list(self._open.values()) if (step_exit := self._ended(step)) is not None]
             self._reported = {step_exit.step_id for step_exit in exits}
             return exits
@@ -117,8 +121,11 @@ class SparkRunner:
 
     def stop_cluster(self, cluster_id: str) -> None:
         """End every process of the cluster: SIGTERM now, SIGKILL after a second, also for processes that hid in a session of their own."""
-        (self._site.data_dir / "stopping" / cluster_id).touch()
-        for pid in marked_processes(self._site.cluster_mark(cluster_id)):
+        with self._lock:
+            mark = self._site.cluster_mark(cluster_id)
+            write_json(self._site.data_dir / "stopping" / f"{uuid.uuid4().hex}.json", {"mark": mark, "asked_at": time.time()})
+            self._site.end_era(cluster_id)
+        for pid in marked_processes(mark):
             _signal_pid(pid, signal.SIGTERM)
 
     def applications(self, cluster_id: str | None = None) -> Sequence[YarnApplication]:
@@ -146,11 +153,12 @@ class SparkRunner:
             self._reaper.join()
         with self._lock:
             self._acknowledge()
+        reap_children()
 
-    def _spawn(self, step: StepFolder, launch: StepLaunch) -> subprocess.Popen[bytes]:
+    def _spawn(self, step: StepFolder, launch: StepLaunch) -> int:
         step.work.mkdir(parents=True, exist_ok=True)
         package_root = str(Path(platyspark_provider.__file__).resolve().parents[1])
-        env = {**base_environment(self._site, launch.cluster_id), "PYTHONPATH": package_root}
+        env = {**base_environment(self._site, self._site.cluster_mark(launch.cluster_id)), "PYTHONPATH": package_root}
         command = [sys.executable, "-m", "platyspark_provider.emrsim.step_main", str(step.path)]
         with step.log("stdout").open("ab") as out, step.log("stderr").open("ab") as err:
             return start_session(command, cwd=step.work, env=env, stdout=out, stderr=err)
@@ -160,29 +168,19 @@ class SparkRunner:
             self._open.pop(step_id).mark("acknowledged")
         self._reported = set()
 
-    def _reap(self) -> None:
-        for step_id, child in list(self._children.items()):
-            code = child.poll()
-            if code is None:
-                continue
-            del self._children[step_id]
-            step = self._site.step(step_id)
-            if step.exit() is None:
-                step.record_exit(code=128 - code if code < 0 else code, signal=-code if code < 0 else None)
-
     def _ended(self, step: StepFolder) -> StepExit | None:
         process = step.process()  # looked at before the record: a process that ends in between has written it
         is_alive = process is not None and process.is_alive
         ended = step.exit()
+        if ended is None and is_alive:
+            return None
         launch = step.launch()
         if launch is None:
             return None
         if ended is None:
-            if is_alive or step.id in self._children or (process is None and time.time() < step.launched_at() + _START_WINDOW_S):
+            if process is None and time.time() < step.launched_at() + _START_WINDOW_S:
                 return None
-            number = int((read_json(step.path / "signal.json") or {"signal": signal.SIGKILL})["signal"])
-            step.record_exit(code=128 + number, signal=number)
-            ended = {"code": 128 + number, "signal": number}
+            ended = _record_unrecorded_end(step, process)
         return step_exit(step, launch, code=int(ended["code"]), number=ended["signal"])
 
     def _application(self, application_id: str) -> YarnApplication | None:
@@ -197,8 +195,7 @@ class SparkRunner:
     def _tend(self) -> None:
         while not self._stop.wait(_TICK_S):
             try:
-                with self._lock:
-                    self._reap()
+                reap_children()
                 self._enforce_kills()
                 self._enforce_stops()
             except Exception:  # the thread has to outlive any one bad record
@@ -212,14 +209,15 @@ class SparkRunner:
                 enforce_kill(app)
 
     def _enforce_stops(self) -> None:
-        for mark in (self._site.data_dir / "stopping").iterdir():
-            if time.time() < mark.stat().st_mtime + _STOP_GRACE_S:
+        for path in (self._site.data_dir / "stopping").glob("*.json"):
+            stop = read_json(path)
+            if stop is None or time.time() < float(stop["asked_at"]) + _STOP_GRACE_S:
                 continue
-            left = marked_processes(self._site.cluster_mark(mark.name))
+            left = marked_processes(str(stop["mark"]))
             for pid in left:
                 _signal_pid(pid, signal.SIGKILL)
             if not left:
-                mark.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
 
 def step_exit(step: StepFolder, launch: StepLaunch, *, code: int, number: int | None) -> StepExit:
@@ -235,19 +233,22 @@ def step_exit(step: StepFolder, launch: StepLaunch, *, code: int, number: int | 
     )
 
 
+def _record_unrecorded_end(step: StepFolder, process: ProcessId | None) -> dict[str, Any]:
+    """Record the end of a step whose process is gone without a word: it was killed, unless we know better."""
+    code = None if process is None else take_exit_code(process.pid)
+    if code is not None and code >= 0:
+        step.record_exit(code=code or 1, signal=None)
+    else:
+        asked = (read_json(step.path / "signal.json") or {"signal": signal.SIGKILL})["signal"]
+        number = int(asked) if code is None else -code
+        step.record_exit(code=128 + number, signal=number)
+    return step.exit() or {}
+
+
 def _failure_message(step: StepFolder, code: int) -> str:
-    lines = _tail(step.log("stderr")).splitlines()
+    lines = read_tail(step.log("stderr")).splitlines()
     named = [line.strip() for line in lines if line.startswith('Exception in thread "main"')]
     return named[-1] if named else f"The step's process ended with exit code {code}."
-
-
-def _tail(path: Path, size: int = 65536) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - size))
-            return file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
 
 
 def _signal_pid(pid: int, number: signal.Signals) -> None:

@@ -14,7 +14,7 @@ from platyspark_provider.emrsim.jars import spark_home, spark_line
 from platyspark_provider.emrsim.runner_archive import class_archive, java_options
 from platyspark_provider.emrsim.runner_fetch import Localized
 from platyspark_provider.emrsim.runner_process import MARKER
-from platyspark_provider.emrsim.runner_records import Site
+from platyspark_provider.emrsim.runner_records import Site, StepFolder
 from platyspark_provider.emrsim.spark_args import Submission, format_properties
 
 _INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -35,8 +35,11 @@ _DEFAULTS = {
 }
 
 
-def base_environment(site: Site, cluster_id: str) -> dict[str, str]:
-    """Return the environment of everything on a cluster: nothing of emrsim's own but paths and locale, and the way to AWS."""
+def base_environment(site: Site, mark: str) -> dict[str, str]:
+    """Return the environment of everything on a cluster: nothing of emrsim's own but paths and locale, and the way to AWS.
+
+    :param mark: tells whose process it is (`Site.cluster_mark`); a step hands its own one on
+    """
     env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     binaries = (str(Path(sys.executable).parent), str(spark_home() / "bin"), os.environ.get("PATH", os.defpath))
     return env | {
@@ -52,16 +55,21 @@ def base_environment(site: Site, cluster_id: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": os.environ.get("AWS_SECRET_ACCESS_KEY", "emrsim"),
         "AWS_DEFAULT_REGION": _region(),
         "AWS_REGION": _region(),
-        MARKER: site.cluster_mark(cluster_id),
+        MARKER: mark,
     }
 
 
-def driver_environment(site: Site, cluster_id: str, submission: Submission, work: Path) -> dict[str, str]:
+def step_environment(step: StepFolder, cluster_id: str) -> dict[str, str]:
+    """Return what EMR tells a process on the primary node about its step."""
+    return {"EMR_STEP_ID": step.id, "EMR_CLUSTER_ID": cluster_id}
+
+
+def driver_environment(site: Site, mark: str, submission: Submission, work: Path) -> dict[str, str]:
     """Return the driver's environment: in cluster mode what `spark.yarn.appMasterEnv.*` asks for, and `spark.executorEnv.*` in both."""
     archive = class_archive(site.jars_dir)
     own = submission.env_of("spark.yarn.appMasterEnv.") if submission.deploy_mode == "cluster" else {}
     return {
-        **base_environment(site, cluster_id),
+        **base_environment(site, mark),
         "SPARK_CONF_DIR": str(archive.conf_dir),
         "SPARK_SUBMIT_OPTS": f"{_LEAN_JVM} {_collector(submission)} {java_options(archive)} -Djava.io.tmpdir={work}/scratch",
         "SPARK_LAUNCHER_OPTS": _LEAN_JVM,

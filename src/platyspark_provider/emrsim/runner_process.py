@@ -53,11 +53,30 @@ def _birth_without_proc(pid: int) -> str | None:
         return None
 
 
-def start_session(
-    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: int | IO[bytes], stderr: int | IO[bytes]
-) -> subprocess.Popen[bytes]:
-    """Start a command as the leader of its own session, without standard input."""
-    return subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True)
+# children belong to the process, not to the object that started them: a new runner in the same process reaps those of the last one
+_children: dict[int, subprocess.Popen[bytes]] = {}
+_exit_codes: dict[int, int] = {}
+
+
+def start_session(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]) -> int:
+    """Start a command as the leader of its own session, without standard input; return its pid. Call `reap_children` now and then."""
+    child = subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True)
+    _children[child.pid] = child
+    return child.pid
+
+
+def reap_children() -> None:
+    """Collect children that ended, so that none stays a zombie."""
+    for pid, child in list(_children.items()):
+        code = child.poll()
+        if code is not None:
+            _exit_codes[pid] = code
+            _children.pop(pid, None)
+
+
+def take_exit_code(pid: int) -> int | None:
+    """Return, once, how a child ended (negative: the signal); None if it runs or was not started here."""
+    return _exit_codes.pop(pid, None)
 
 
 def signal_process(process: ProcessId, number: signal.Signals) -> None:

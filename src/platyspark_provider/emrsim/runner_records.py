@@ -3,7 +3,8 @@
 `steps/<step id>/`: launch.json, process.json, signal.json, exit.json, acknowledged, logs_sent, and the files controller, stdout, stderr.
 `yarn/<application id>/`: app.json, spec.json, attempt.json, process.json, driver.json, kill.json, exit.json, logs_sent, and container/
 (the working folder) and logs/.
-`clusters/<cluster id>.json`: the cluster's YARN timestamp. Written by the runner, `step_main` and `container_main`.
+`clusters/<cluster id>.json`: its YARN timestamp and era; `stopping/`: marks of processes that are being ended.
+Written by the runner, `step_main` and `container_main`.
 """
 
 import json
@@ -38,6 +39,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return dict(content)
 
 
+def read_tail(path: Path, size: int = 65536) -> str:
+    """Return the end of a log; "" when there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - size))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """Where one emrsim keeps its things and how a job reaches it; travels to the step's process in launch.json."""
@@ -64,15 +75,30 @@ class Site:
 
     def cluster_timestamp(self, cluster_id: str) -> int:
         """Return the start time of a cluster's ResourceManager in epoch ms, which is part of its application ids; unique among clusters."""
-        folder = self.data_dir / "clusters"
-        known = read_json(folder / f"{cluster_id}.json")
+        return int(self._cluster(cluster_id)["timestamp"])
+
+    def cluster_mark(self, cluster_id: str) -> str:
+        """Return the mark that processes started now carry in their environment; another one after each `end_era`."""
+        return f"{self.data_dir}:{cluster_id}:{self._cluster(cluster_id)['era']}"
+
+    def end_era(self, cluster_id: str) -> None:
+        """Let processes started from now on carry another mark, so that those of before can be ended without them."""
+        cluster = self._cluster(cluster_id)
+        write_json(self._cluster_file(cluster_id), {**cluster, "era": int(cluster["era"]) + 1})
+
+    def _cluster_file(self, cluster_id: str) -> Path:
+        return self.data_dir / "clusters" / f"{cluster_id}.json"
+
+    def _cluster(self, cluster_id: str) -> dict[str, Any]:
+        known = read_json(self._cluster_file(cluster_id))
         if known is not None:
-            return int(known["timestamp"])
+            return known
+        folder = self._cluster_file(cluster_id).parent
         folder.mkdir(parents=True, exist_ok=True)
-        taken = [int((read_json(path) or {"timestamp": 0})["timestamp"]) for path in folder.glob("j*.json")]
-        timestamp = max(int(time.time() * 1000), *(other + 1 for other in taken)) if taken else int(time.time() * 1000)
-        write_json(folder / f"{cluster_id}.json", {"timestamp": timestamp})
-        return timestamp
+        taken = [int((read_json(path) or {"timestamp": 0})["timestamp"]) for path in folder.glob("*.json")]
+        new = {"timestamp": max([int(time.time() * 1000), *(other + 1 for other in taken)]), "era": 0}
+        write_json(self._cluster_file(cluster_id), new)
+        return new
 
     def new_app(self, cluster_id: str) -> "AppFolder":
         """Make the folder of the next application of a cluster; two processes never get the same one."""
@@ -89,10 +115,6 @@ class Site:
                 number += 1
             else:
                 return AppFolder(folder)
-
-    def cluster_mark(self, cluster_id: str) -> str:
-        """Return the mark that all processes of a cluster carry in their environment."""
-        return f"{self.data_dir}:{cluster_id}"
 
 
 def _names(folder: Path) -> list[str]:

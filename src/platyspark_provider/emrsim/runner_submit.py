@@ -5,20 +5,25 @@ Texts follow Spark's `SparkSubmit` and `org.apache.spark.deploy.yarn.Client`, be
 
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from platyspark_provider.emrsim.container_main import record_end
 from platyspark_provider.emrsim.jars import JarsError, ensure_jars
 from platyspark_provider.emrsim.ports import YarnApplication
-from platyspark_provider.emrsim.runner_conf import base_environment, driver_command, driver_conf, driver_environment, write_conf
+from platyspark_provider.emrsim.runner_conf import (
+    base_environment,
+    driver_command,
+    driver_conf,
+    driver_environment,
+    step_environment,
+    write_conf,
+)
 from platyspark_provider.emrsim.runner_driver import ChildEnd, Terminator, read_spec, run_driver
 from platyspark_provider.emrsim.runner_fetch import Fetcher, FetchError, Localized
-from platyspark_provider.emrsim.runner_process import start_session
+from platyspark_provider.emrsim.runner_process import MARKER, reap_children, start_session
 from platyspark_provider.emrsim.runner_records import AppFolder, Site, StepFolder, write_json
 from platyspark_provider.emrsim.spark_args import Submission, SubmitError, parse_command, parse_properties, resolve_submission
 from platyspark_provider.emrsim.yarn_apps import ENDED_STATES, view_application
@@ -40,8 +45,7 @@ def run_spark_submit(args: Sequence[str], step: StepFolder, cluster_id: str, ter
         return _failed(f'Exception in thread "main" {error}')
     if terminator.is_set:
         return _TERMINATED
-    work = app.work if submission.deploy_mode == "cluster" else step.work
-    ui_port = _prepare(submission, resources, app, work, site, cluster_id)
+    ui_port = _prepare(submission, resources, app, step, cluster_id)
     app.record(
         cluster_id=cluster_id,
         step_id=step.id,
@@ -55,7 +59,7 @@ def run_spark_submit(args: Sequence[str], step: StepFolder, cluster_id: str, ter
     _log("YarnClientImpl", f"Submitted application {app.id}")
     if submission.deploy_mode == "client":
         return _run_as_driver(submission, app, terminator)
-    return _run_as_client(submission, app, site, cluster_id, terminator)
+    return _run_as_client(submission, app, site, terminator)
 
 
 def _resolve(args: Sequence[str], step: StepFolder, site: Site) -> Submission:
@@ -83,14 +87,17 @@ def _stage(submission: Submission, step: StepFolder, site: Site, cluster_id: str
         raise
 
 
-def _prepare(submission: Submission, resources: Localized, app: AppFolder, work: Path, site: Site, cluster_id: str) -> int | None:
+def _prepare(submission: Submission, resources: Localized, app: AppFolder, step: StepFolder, cluster_id: str) -> int | None:
     """Write what the driver starts with; return the port of its UI, or None if it has none that is known."""
+    site = step.site()
+    work = app.work if submission.deploy_mode == "cluster" else step.work
     conf_file = app.path / "spark.conf"
     conf = driver_conf(site, submission, resources, app.id, work)
     write_conf(conf_file, conf)
+    on_primary = step_environment(step, cluster_id) if submission.deploy_mode == "client" else {}
     spec = {
         "argv": driver_command(submission, resources, conf_file),
-        "env": driver_environment(site, cluster_id, submission, work),
+        "env": {**on_primary, **driver_environment(site, os.environ[MARKER], submission, work)},
         "cwd": str(work),
         "max_attempts": submission.max_attempts,
         "is_python": submission.is_python,
@@ -103,34 +110,34 @@ def _prepare(submission: Submission, resources: Localized, app: AppFolder, work:
 def _run_as_driver(submission: Submission, app: AppFolder, terminator: Terminator) -> ChildEnd:
     app.record_process(os.getpid())
     end = run_driver(read_spec(app), app, terminator, logs=None, escalate=False)
-    record_end(app, end, is_python=submission.is_python, attempt=1)
-    if app.kill_requested_at is not None and not terminator.is_set:
+    is_killed = app.kill_requested_at is not None
+    record_end(app, end, reason="" if end.signal is None else None, attempt=1, is_stopped=is_killed)
+    if is_killed and not terminator.is_set:
         return _failed(f'Exception in thread "main" org.apache.spark.SparkException: Application {app.id} is killed')
     return end
 
 
-def _run_as_client(submission: Submission, app: AppFolder, site: Site, cluster_id: str, terminator: Terminator) -> ChildEnd:
-    container = _start_container(app, site, cluster_id)
-    app.record_process(container.pid)
-    application = _watch(app, container, terminator, waits=submission.waits)
+def _run_as_client(submission: Submission, app: AppFolder, site: Site, terminator: Terminator) -> ChildEnd:
+    app.record_process(_start_container(app, site))
+    application = _watch(app, terminator, waits=submission.waits)
     if terminator.is_set:
         _log("ShutdownHookManager", "Shutdown hook called")
         return _TERMINATED
     return _client_end(application)
 
 
-def _start_container(app: AppFolder, site: Site, cluster_id: str) -> subprocess.Popen[bytes]:
+def _start_container(app: AppFolder, site: Site) -> int:
     # not the step's own streams: its logs end with the step, the container's don't
     with (app.path / "container.log").open("ab") as log:
         command = [sys.executable, "-m", "platyspark_provider.emrsim.container_main", str(app.path)]
-        env = {**base_environment(site, cluster_id), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+        env = {**base_environment(site, os.environ[MARKER]), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
         return start_session(command, cwd=app.path, env=env, stdout=log, stderr=log)
 
 
-def _watch(app: AppFolder, container: subprocess.Popen[bytes], terminator: Terminator, *, waits: bool) -> YarnApplication:
+def _watch(app: AppFolder, terminator: Terminator, *, waits: bool) -> YarnApplication:
     reported = 0.0
     while True:
-        container.poll()  # reaps it
+        reap_children()
         application = view_application(app)
         if application is None:
             raise RuntimeError(f"{app.id} was registered and is gone")

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from platyspark_provider.emrsim.ports import StepLaunch
-from platyspark_provider.emrsim.runner_conf import base_environment
+from platyspark_provider.emrsim.runner_conf import base_environment, step_environment
 from platyspark_provider.emrsim.runner_driver import Child, ChildEnd, Terminator, follow
+from platyspark_provider.emrsim.runner_process import MARKER
 from platyspark_provider.emrsim.runner_records import StepFolder
 from platyspark_provider.emrsim.runner_submit import run_spark_submit
 from platyspark_provider.emrsim.yarn_cli import run_yarn
@@ -36,7 +37,7 @@ def run_step(step: StepFolder, launch: StepLaunch, terminator: Terminator) -> Ch
 
 
 def _run_plain(argv: Sequence[str], step: StepFolder, cluster_id: str, terminator: Terminator) -> ChildEnd:
-    env = base_environment(step.site(), cluster_id) | {"EMR_STEP_ID": step.id, "EMR_CLUSTER_ID": cluster_id}
+    env = base_environment(step.site(), os.environ[MARKER]) | step_environment(step, cluster_id)
     try:
         child = Child(argv, cwd=step.work, env=env, stdout=None, stderr=None)
     except OSError as error:
