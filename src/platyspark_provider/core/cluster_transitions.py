@@ -24,7 +24,7 @@ def apply_to_cluster(state: ClusterState, record: ClusterRecord, *, policy: Poli
     """Return the row after the fact, or why it can't be taken."""
     match record:
         case CreateIntended():
-            return _intend(state, record, policy, actor, now)
+            return _intend(state, record, actor, now)
         case CreateEnded():
             return _create_ended(state, record, actor, now)
         case CreateLookedFor():
@@ -61,10 +61,9 @@ def enter_cluster(state: ClusterState, phase: ClusterPhase, message: str, *, act
     return replace(state, cluster=changed, events=(*state.events, line))
 
 
-def _intend(state: ClusterState, record: CreateIntended, policy: Policy, actor: str, now: datetime) -> ClusterState | Refused:
+def _intend(state: ClusterState, record: CreateIntended, actor: str, now: datetime) -> ClusterState | Refused:
     c = state.cluster
-    settled = may_send_again(sent_at=c.create_sent_at, empty_listings=c.empty_listings, policy=policy, now=now)
-    if c.phase is not ClusterPhase.INTENT and not (c.phase is ClusterPhase.AMBIGUOUS and settled):
+    if c.phase is not ClusterPhase.INTENT:
         return Refused(code="not_creatable", message=f"Cluster {c.name} is {c.phase.value}; a create may be under way.")
     return enter_cluster(
         state,
@@ -117,7 +116,7 @@ def _looked_for(state: ClusterState, record: CreateLookedFor, policy: Policy, ac
     if record.external_id is not None:
         return _created(state, record.external_id, "Adopted by name after a lost reply", actor, now)
     empties = count_listing(c.empty_listings, c.last_listing_at, policy, now)
-    return enter_cluster(
+    counted = enter_cluster(
         state,
         ClusterPhase.AMBIGUOUS,
         "Its creator is gone or the reply was lost; looking for it by name.",
@@ -126,6 +125,11 @@ def _looked_for(state: ClusterState, record: CreateLookedFor, policy: Policy, ac
         empty_listings=empties,
         last_listing_at=now if empties > c.empty_listings else c.last_listing_at,
     )
+    if record.may_repeat or may_send_again(sent_at=c.create_sent_at, empty_listings=empties, policy=policy, now=now):
+        return enter_cluster(
+            counted, ClusterPhase.INTENT, "It never arrived; it may be created again.", actor=actor, now=now, create_sent_at=None
+        )
+    return counted
 
 
 def _observed(state: ClusterState, record: ClusterObserved, actor: str, now: datetime) -> ClusterState | Refused:

@@ -15,7 +15,6 @@ from platyspark_provider.core.states import (
     DeployMode,
     FailureClass,
 )
-from platyspark_provider.core.transitions import may_send_again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,18 +90,13 @@ def cluster_name(cluster: Cluster, installation: str, *, send: int) -> ClusterNa
     )
 
 
-def decide_cluster(cluster: Cluster, *, policy: Policy, now: datetime, adopts_by_token: bool = False) -> ClusterAction:
+def decide_cluster(cluster: Cluster, *, now: datetime) -> ClusterAction:
     """Return what brings a cluster row forward; the caller holds its lease, so no other creator is at work."""
     if cluster.next_reconcile_at is not None and cluster.next_reconcile_at > now:
         return Hold(reason="backoff", message=f"Cluster {cluster.name} is tried again at {cluster.next_reconcile_at:%H:%M:%S}.")
     if cluster.phase is ClusterPhase.INTENT:
         return Create()
-    if cluster.phase not in {ClusterPhase.CREATING, ClusterPhase.AMBIGUOUS}:
-        return Watch()
-    settled = may_send_again(sent_at=cluster.create_sent_at, empty_listings=cluster.empty_listings, policy=policy, now=now)
-    if cluster.phase is ClusterPhase.AMBIGUOUS and (settled or adopts_by_token):
-        return Create()
-    return LookFor()
+    return LookFor() if cluster.phase in {ClusterPhase.CREATING, ClusterPhase.AMBIGUOUS} else Watch()
 
 
 def decide_app(app: App, attempt: Attempt, cluster: Cluster | None, *, policy: Policy, now: datetime) -> AppAction:
@@ -115,11 +109,8 @@ def decide_app(app: App, attempt: Attempt, cluster: Cluster | None, *, policy: P
             return Hold(reason="files", message="Its task has not uploaded its files yet.")
         case AppPhase.WAIT_CLUSTER:
             return _place(app, cluster, now)
-        case AppPhase.SENDING:
+        case AppPhase.SENDING | AppPhase.AMBIGUOUS:
             return LookFor()
-        case AppPhase.AMBIGUOUS:
-            settled = may_send_again(sent_at=attempt.sent_at, empty_listings=attempt.empty_listings, policy=policy, now=now)
-            return Send() if settled and attempt.stop_requested_at is None else LookFor()
         case AppPhase.CANCELLING:
             return _stop(attempt, policy, now)
         case _:

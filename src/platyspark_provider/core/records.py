@@ -194,13 +194,17 @@ class SendEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendLookedFor:
-    """A listing by name after a lost reply: the id it found, or None."""
+    """A listing by name after a lost reply: the id it found, or None.
+
+    :param may_repeat: the backend adopts by token, so sending again is harmless at once.
+    """
 
     app_id: int
     generation: int
     epoch: int
     external_id: str | None
     external_detail: Mapping[str, Any] = field(default_factory=dict)
+    may_repeat: bool = False
     kind: Literal["send_looked_for"] = "send_looked_for"
 
 
@@ -277,11 +281,12 @@ class CreateEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateLookedFor:
-    """A listing by name after a lost reply: the id it found, or None."""
+    """A listing by name after a lost reply: the id it found, or None; `may_repeat` as in `SendLookedFor`."""
 
     cluster_id: int
     epoch: int
     external_id: str | None
+    may_repeat: bool = False
     kind: Literal["create_looked_for"] = "create_looked_for"
 
 

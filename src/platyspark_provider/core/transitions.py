@@ -37,7 +37,7 @@ def apply_to_app(state: AppState, record: AppRecord, *, policy: Policy, actor: s
         return Refused(code="other_generation", message=f"Generation {state.app.generation} is current, not {record.generation}.")
     match record:
         case SendIntended():
-            return _intend(state, record, policy, actor, now)
+            return _intend(state, record, actor, now)
         case SendEnded():
             return _send_ended(state, record, actor, now)
         case SendLookedFor():
@@ -102,12 +102,11 @@ def mark_ready(state: AppState, attempt: Attempt, *, actor: str, now: datetime) 
     return enter(changed, AppPhase.WAIT_CLUSTER, "Its files are at their addresses.", actor=actor, now=now)
 
 
-def _intend(state: AppState, record: SendIntended, policy: Policy, actor: str, now: datetime) -> AppState | Refused:
+def _intend(state: AppState, record: SendIntended, actor: str, now: datetime) -> AppState | Refused:
     attempt = state.attempt
     if attempt.stop_requested_at is not None:
         return Refused(code="stop_requested", message=f"A stop was asked for: {attempt.stop_reason}.")
-    settled = may_send_again(sent_at=attempt.sent_at, empty_listings=attempt.empty_listings, policy=policy, now=now)
-    if attempt.phase is not AppPhase.WAIT_CLUSTER and not (attempt.phase is AppPhase.AMBIGUOUS and settled):
+    if attempt.phase is not AppPhase.WAIT_CLUSTER:
         return Refused(code="not_sendable", message=f"The application is {attempt.phase.value}; a send may be under way.")
     return enter(
         state,
@@ -182,10 +181,12 @@ def _looked_for(state: AppState, record: SendLookedFor, policy: Policy, actor: s
         empty_listings=empties,
         last_listing_at=now if empties > attempt.empty_listings else attempt.last_listing_at,
     )
-    settled = may_send_again(sent_at=attempt.sent_at, empty_listings=empties, policy=policy, now=now)
-    if settled and attempt.stop_requested_at is not None:
+    settled = record.may_repeat or may_send_again(sent_at=attempt.sent_at, empty_listings=empties, policy=policy, now=now)
+    if not settled:
+        return counted
+    if attempt.stop_requested_at is not None:
         return end(counted, AppPhase.STOPPED, "It never arrived; stopped.", actor=actor, now=now, death_proof="never arrived")
-    return counted
+    return enter(counted, AppPhase.WAIT_CLUSTER, "It never arrived; it may be sent again.", actor=actor, now=now, sent_at=None)
 
 
 def _stop_advanced(state: AppState, record: StopAdvanced, actor: str, now: datetime) -> AppState | Refused:

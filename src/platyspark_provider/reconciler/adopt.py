@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from platyspark_provider.core.model import Cluster
-from platyspark_provider.core.ports import AttemptSight, ClusterSight
+from platyspark_provider.core.ports import AttemptSight, Backend, ClusterSight
 from platyspark_provider.core.reconcile import LookFor, cluster_name, decide_app, decide_cluster
 from platyspark_provider.core.records import AppWork, CreateLookedFor, Record, SendLookedFor
 from platyspark_provider.reconciler.workbench import Workbench
@@ -18,16 +18,8 @@ def adopt_clusters(bench: Workbench) -> None:
     for cluster in bench.held_clusters():
         with bench.report.guard(f"look for cluster {cluster.name}"):
             target = bench.target(cluster.target_id)
-            by_token = False
-            if isinstance(decide_cluster(cluster, policy=bench.due.policy, now=bench.due.at), LookFor):
-                backend = bench.backend(target)
-                by_token = backend.adopts_by == "token"
-                if by_token:
-                    found: ClusterSight | None = None
-                else:
-                    name = cluster_name(cluster, bench.due.installation, send=cluster.send)
-                    found = _surviving(backend.find_clusters(name.incarnation))
-                _record_cluster(bench, cluster, found)
+            if isinstance(decide_cluster(cluster, now=bench.due.at), LookFor):
+                _look_for_cluster(bench, bench.backend(target), cluster)
 
 
 def _surviving(sights: Sequence[ClusterSight]) -> ClusterSight | None:
@@ -36,9 +28,13 @@ def _surviving(sights: Sequence[ClusterSight]) -> ClusterSight | None:
     return min(living, key=lambda s: (s.created_at is None, s.created_at, s.external_id), default=None)
 
 
-def _record_cluster(bench: Workbench, cluster: Cluster, found: ClusterSight | None) -> None:
+def _look_for_cluster(bench: Workbench, backend: Backend, cluster: Cluster) -> None:
+    by_token = backend.adopts_by == "token"
+    name = cluster_name(cluster, bench.due.installation, send=cluster.send)
+    found = None if by_token else _surviving(backend.find_clusters(name.incarnation))
     external_id = found.external_id if found else None
-    bench.record([CreateLookedFor(cluster_id=cluster.id, epoch=bench.cluster_epoch(cluster.id), external_id=external_id)])
+    epoch = bench.cluster_epoch(cluster.id)
+    bench.record([CreateLookedFor(cluster_id=cluster.id, epoch=epoch, external_id=external_id, may_repeat=by_token)])
     if external_id:
         bench.report.done.append(f"adopted cluster {cluster.name}: {external_id}")
 
@@ -61,12 +57,13 @@ def _look_on(bench: Workbench, cluster_id: int, works: list[AppWork]) -> None:
         return
     backend = bench.backend(bench.target(cluster.target_id))
     names = {str(bench.name_of(w)) for w in works}
-    found = backend.find_attempts(cluster.external_id, names) if backend.adopts_by == "name" else {}
-    facts: list[Record] = [_fact(bench, w, found.get(str(bench.name_of(w)), ()), cluster.external_id) for w in works]
+    by_token = backend.adopts_by == "token"
+    found = {} if by_token else backend.find_attempts(cluster.external_id, names)
+    facts: list[Record] = [_fact(bench, w, found.get(str(bench.name_of(w)), ()), cluster.external_id, by_token) for w in works]
     bench.record(facts)
 
 
-def _fact(bench: Workbench, work: AppWork, sights: Sequence[AttemptSight], cluster: str) -> SendLookedFor:
+def _fact(bench: Workbench, work: AppWork, sights: Sequence[AttemptSight], cluster: str, by_token: bool) -> SendLookedFor:
     found = sights[0] if sights else None
     if found:
         bench.report.done.append(f"adopted run of app {work.app.id}: {found.external_id}")
@@ -76,4 +73,5 @@ def _fact(bench: Workbench, work: AppWork, sights: Sequence[AttemptSight], clust
         epoch=bench.app_epoch(work.app.id),
         external_id=found.external_id if found else None,
         external_detail={"cluster": cluster, **(found.external_detail if found else {})},
+        may_repeat=by_token,
     )

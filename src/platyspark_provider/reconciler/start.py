@@ -84,9 +84,7 @@ def create_clusters(bench: Workbench) -> None:
     """
     for cluster in bench.held_clusters():
         with bench.report.guard(f"create cluster {cluster.name}"):
-            backend = bench.backend(bench.target(cluster.target_id))
-            by_token = backend.adopts_by == "token"
-            if isinstance(decide_cluster(cluster, policy=bench.due.policy, now=bench.due.at, adopts_by_token=by_token), Create):
+            if isinstance(decide_cluster(cluster, now=bench.due.at), Create):
                 _create(bench, cluster)
 
 

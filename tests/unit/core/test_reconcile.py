@@ -43,38 +43,29 @@ def cluster_in(phase: ClusterPhase, **values: Any):
     [
         (ClusterPhase.INTENT, {}, Create()),
         (ClusterPhase.CREATING, {"create_sent_at": NOW}, LookFor()),
-        (ClusterPhase.AMBIGUOUS, {"create_sent_at": NOW, "empty_listings": 5}, LookFor()),
-        (ClusterPhase.AMBIGUOUS, {"create_sent_at": SETTLED, "empty_listings": 1}, LookFor()),
-        (ClusterPhase.AMBIGUOUS, {"create_sent_at": SETTLED, "empty_listings": 2}, Create()),
+        (ClusterPhase.AMBIGUOUS, {"create_sent_at": SETTLED, "empty_listings": 2}, LookFor()),
         (ClusterPhase.STARTING, {}, Watch()),
         (ClusterPhase.READY, {}, Watch()),
         (ClusterPhase.TERMINATING, {}, Watch()),
     ],
 )
 def test_decide_cluster_by_phase_returns_next_action(phase, values, expected):
-    assert decide_cluster(cluster_in(phase, **values), policy=POLICY, now=NOW) == expected
+    assert decide_cluster(cluster_in(phase, **values), now=NOW) == expected
 
 
 def test_decide_cluster_in_backoff_holds_with_time():
     cluster = cluster_in(ClusterPhase.INTENT, next_reconcile_at=NOW + timedelta(seconds=30))
-    action = decide_cluster(cluster, policy=POLICY, now=NOW)
+    action = decide_cluster(cluster, now=NOW)
     assert isinstance(action, Hold)
     assert "12:00:30" in action.message
-    assert decide_cluster(cluster, policy=POLICY, now=NOW + timedelta(seconds=30)) == Create()
-
-
-def test_decide_cluster_that_adopts_by_token_asks_again_at_once():
-    cluster = cluster_in(ClusterPhase.AMBIGUOUS, create_sent_at=NOW)
-    assert decide_cluster(cluster, policy=POLICY, now=NOW, adopts_by_token=True) == Create()
+    assert decide_cluster(cluster, now=NOW + timedelta(seconds=30)) == Create()
 
 
 @pytest.mark.parametrize(
     ("phase", "values", "expected"),
     [
         (AppPhase.SENDING, {"sent_at": NOW}, LookFor()),
-        (AppPhase.AMBIGUOUS, {"sent_at": NOW, "empty_listings": 9}, LookFor()),
-        (AppPhase.AMBIGUOUS, {"sent_at": SETTLED, "empty_listings": 2}, Send()),
-        (AppPhase.AMBIGUOUS, {"sent_at": SETTLED, "empty_listings": 2, "stop_requested_at": NOW}, LookFor()),
+        (AppPhase.AMBIGUOUS, {"sent_at": SETTLED, "empty_listings": 2}, LookFor()),
         (AppPhase.PENDING, {}, Watch()),
         (AppPhase.RUNNING, {}, Watch()),
         (AppPhase.STOP_UNPROVEN, {}, Watch()),
