@@ -128,7 +128,11 @@ class S3Logs:
 
 
 def _age(written: datetime, server_date: str | None) -> timedelta:
-    return parsedate_to_datetime(server_date) - written if server_date else _STDOUT_GRACE
+    """Return how old an object is; one whose store tells no readable time counts as old."""
+    try:
+        return parsedate_to_datetime(server_date or "") - written
+    except (TypeError, ValueError):
+        return _STDOUT_GRACE
 
 
 def tail_of_gzip(chunks: Iterable[bytes], limit: int = TAIL_BYTES) -> str:

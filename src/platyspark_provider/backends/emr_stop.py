@@ -31,6 +31,11 @@ def kill_step_name(attempt: AttemptRef) -> str:
     return f"{attempt.name}-kill"
 
 
+def kill_script(tag: str) -> str:
+    """Return the script that kills every application of a tag and succeeds only if none is left."""
+    return _KILL_SCRIPT.format(tag=tag)
+
+
 class EmrStopper:
     """Climbs the ladder: interrupt, terminate, a kill step on the master, the cluster itself."""
 
@@ -76,9 +81,9 @@ class EmrStopper:
             return "YARN does not answer; the kill step is under way"
         if any(_proves(one, target) for one in earlier):
             return "YARN does not answer; the kill step has already succeeded"
-        script = _KILL_SCRIPT.format(tag=attempt.yarn_tag)
+        step = command_step(kill_step_name(attempt), ["bash", "-c", kill_script(attempt.yarn_tag)])
         try:
-            (id_,) = self._api.add_steps(cluster, [command_step(kill_step_name(attempt), ["bash", "-c", script])])
+            (id_,) = self._api.add_steps(cluster, [step])
         except BackendRejected as error:
             if not is_content_refusal(error):
                 raise

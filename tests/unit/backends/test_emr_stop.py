@@ -1,5 +1,6 @@
 """The stop ladder and the proofs of death, against a scripted server."""
 
+import gzip
 from typing import Any
 
 import pytest
@@ -195,3 +196,28 @@ def test_prove_dead_client_mode_needs_the_terminated_process() -> None:
 
 def test_prove_dead_without_an_id_is_unknown() -> None:
     assert proof({}, attempt=ref(external_id=None))[0] == "unknown"
+
+
+STDERR = "/logs/j-1/steps/s-1/stderr.gz"
+LOGGED = make_spec(cluster=make_cluster_spec(log_uri="s3://logs"))
+
+
+def stored(text: str) -> Answer:
+    return Answer(200, gzip.compress(text.encode()), {"Last-Modified": "Wed, 25 Nov 2026 10:00:00 GMT"})
+
+
+@pytest.mark.parametrize(("state", "expected"), [("FAILED", "dead"), ("RUNNING", "unknown")])
+def test_prove_dead_yarn_clients_last_report_is_proof_if_it_saw_the_end(state: str, expected: str) -> None:
+    text = f"Submitted application application_1_0001\nApplication report for application_1_0001 (state: {state})\n"
+    steps = listed(step("s-1", "FAILED")) | {STDERR: lambda _: stored(text)}
+
+    assert proof(steps, attempt=ref(spec=LOGGED))[0] == expected
+
+
+@pytest.mark.parametrize(
+    "log", [Answer(403, b"<Error><Code>AccessDenied</Code></Error>"), Answer(404, b"<Error><Code>NoSuchKey</Code></Error>")]
+)
+def test_prove_dead_unreadable_log_leaves_the_cluster_to_say(log: Answer) -> None:
+    steps = listed(step("s-1", "FAILED")) | {STDERR: lambda _: log, "DescribeCluster": answer(Cluster=cluster(state="TERMINATED"))}
+
+    assert proof(steps, attempt=ref(spec=LOGGED))[0] == "dead"
