@@ -198,6 +198,7 @@ def resource_alias(uri: str) -> tuple[str, str]:
     return address, alias or PurePosixPath(address).name
 
 
+_TRIMMED = "".join(chr(code) for code in range(33) if chr(code) not in "\r\n")  # Utils.trimExceptCRLF
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _KEY_END = re.compile(r"(?<!\\)((?:\\\\)*)(\s*[=:]\s*|\s+)")
@@ -210,7 +211,7 @@ def parse_properties(text: str) -> dict[str, str]:
     for line in _logical_lines(text):
         match = _KEY_END.search(line)
         key, value = (line[: match.start(2)], line[match.end() :]) if match else (line, "")
-        found[_unescaped(key)] = _unescaped(value).strip()
+        found[_unescaped(key)] = _unescaped(value).strip(_TRIMMED)
     return found
 
 
