@@ -37,7 +37,7 @@ class Write:
 
 
 class Store(Protocol):
-    """One transaction per verb; the database's clock; every write of an executor is fenced by its epoch.
+    """One transaction per verb, committed when it returns; the database's clock; an executor's writes are fenced by its epoch.
 
     Uniqueness is a constraint of the database: (scope, app_key), live_key, (cluster_key, generation), (name) of leases and
     targets. Errors: `StoreBusy` (locked), `NotFound`.
@@ -68,7 +68,9 @@ class Store(Protocol):
         """Take facts in order inside one transaction; a refused one (`stale_epoch`, `not_found`, or core's code) writes nothing.
 
         Apps and clusters are fenced by their `epoch` (`LogLookedFor` is not fenced). `ClusterAssigned` joins the live cluster
-        of the attempt's spec or inserts an INTENT row with the next generation: one statement on `live_key`, no read first.
+        of the attempt's spec or inserts an INTENT row with the next generation, unique by `live_key`; after a fact that ends
+        that very cluster it is refused (`cluster_ending`): the next call makes the successor. The answer's `work` holds the
+        current generation, also for a fact about an older one and for a refused one.
 
         :param only_app: a worker's own app: facts about another app, or about a cluster that this app isn't on, are refused
             (`not_yours`).
@@ -124,7 +126,7 @@ class Store(Protocol):
 
 
 class StoreFactory(Protocol):
-    """Opens a store for one request or command; committed on exit, rolled back on an error."""
+    """Opens a store for one request or command; each of its verbs is a transaction of its own."""
 
     def __call__(self) -> AbstractContextManager[Store]:
         """Return the context manager."""

@@ -1,0 +1,1 @@
+"""Our tables' history, run by `airflow db migrate`."""
