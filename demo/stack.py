@@ -45,6 +45,7 @@ class StackSpec:
     :param profiles: text of profiles.yaml; `{emr_url}` in it becomes emrsim's address
     :param config: further Airflow options by section and name
     :param env: further variables of all processes
+    :param after_servers: called with emrsim before Airflow starts, to put data in place
     :param serve_logs: start a log server, on loopback; without it the task log still shows, with a note that it was not there
     """
 
@@ -61,6 +62,7 @@ class StackSpec:
     profiles: str | None = None
     config: Mapping[tuple[str, str], str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+    after_servers: Callable[[EmrSim], object] = lambda _: None
     serve_logs: bool = True
 
 
@@ -199,6 +201,7 @@ class Stack:
             self._emr = emr.result()
         self._on_step(f"local EMR endpoint {self._emr.url}")
         self._emr.boto3("s3").create_bucket(Bucket=self.spec.bucket)
+        self.spec.after_servers(self._emr)
         if self.spec.profiles is not None:
             (self.home / "profiles.yaml").write_text(self.spec.profiles.replace("{emr_url}", self._emr.url), encoding="utf-8")
         token = keys.get("token") or self._make_token(keys)
