@@ -31,7 +31,7 @@ from platyspark_provider.errors import (
 from platyspark_provider.profiles_file import ProfilesFile
 from registry_world import HOLDER, LOCAL_SHA, World, local_request, make_task, open_world
 
-KINDS = ("service-memory", "service-sqlite", "service-postgresql", "http-sqlite", "http-postgresql")
+KINDS = ("service-memory", "service-sqlite", "service-postgresql", "http-sqlite")
 
 
 @pytest.fixture(params=KINDS)

@@ -14,11 +14,9 @@ Reader = Callable[[Any, Path], T]
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """Return a hint with the closest known word and the list, or an empty text when nothing is known."""
-    if not known:
-        return ""
+    """Return a hint with the closest known word and the list."""
     close = difflib.get_close_matches(word, known, n=1)
-    guess = f"Did you mean {close[0]!r}? " if close else ""
+    guess = f"Did you mean '{close[0]}'? " if close else ""
     return f"{guess}Known: {', '.join(sorted(known))}."
 
 

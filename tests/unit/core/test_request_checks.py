@@ -1,0 +1,80 @@
+"""Requests that are malformed or could do harm by their names."""
+
+from typing import Any
+
+import pytest
+
+from builders import make_request
+from platyspark_provider.core.request_checks import check_request
+from platyspark_provider.core.spec import Artifact
+from platyspark_provider.errors import InvalidRequest
+
+SHA = "0f" * 32
+UGLY: list[tuple[dict[str, Any], str]] = [
+    ({"name": "a|b"}, "name 'a|b'"),
+    ({"name": ""}, "name ''"),
+    ({"name": "x" * 201}, "name"),
+    ({"app_key": "  "}, "app_key"),
+    ({"app_key": "k" * 251}, "app_key"),
+    ({"app_key": "a\nb"}, "app_key"),
+    ({"max_runtime_s": 0}, "max_runtime 0"),
+    ({"application": Artifact(name="x")}, "artifact 'x'"),
+    ({"application": Artifact(name="x", uri="s3://b/x", sha256=SHA)}, "artifact 'x'"),
+    ({"application": Artifact(name="x", sha256="0F")}, "sha256 '0F'"),
+    ({"application": Artifact(name="x", uri="file:///etc/passwd")}, "address 'file:///etc/passwd'"),
+    ({"application": Artifact(name="x", uri="s3:/b/x")}, "address"),
+    ({"application": Artifact(name="x", uri="s3://b/a,s3://b/c")}, "address"),
+    ({"jars": (Artifact(name="x", uri="s3://b/a b"),)}, "address"),
+    ({"application": Artifact(name="../../etc/x", sha256=SHA)}, "file name"),
+    ({"application": Artifact(name="a..b", sha256=SHA)}, "file name"),
+    ({"application": Artifact(name="", sha256=SHA)}, "file name"),
+    ({"files": (Artifact(name="a.txt", sha256=SHA), Artifact(name="b.txt", sha256=SHA))}, "also given as 'a.txt'"),
+    ({"conf": {"": "x"}}, "conf key"),
+    ({"conf": {"spark.a b": "x"}}, "conf key"),
+    ({"conf": {"spark.a=b": "x"}}, "conf key"),
+    ({"conf": {"spark.a\n": "x"}}, "conf key"),
+    ({"conf": {"spark.a": "x\x00"}}, "conf spark.a"),
+    ({"env_vars": {"1A": "x"}}, "env_vars name"),
+    ({"env_vars": {"A": "x\x00"}}, "env_vars A"),
+    ({"packages": ("spark-avro",)}, "packages 'spark-avro'"),
+    ({"packages": ("a:b:1,c:d:2",)}, "packages"),
+    ({"args": ("a\x00",)}, "args"),
+    ({"tags": {"k" * 129: "v"}}, "tags"),
+    ({"tags": {"": "v"}}, "tags"),
+    ({"tags": {"aws:x": "v"}}, "tags 'aws:x=v'"),
+    ({"tags": {"k": "v" * 257}}, "tags"),
+    ({"tags": {"k": "<script>"}}, "tags"),
+    ({"tags": {str(n): "v" for n in range(41)}}, "tags 41"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), UGLY)
+def test_check_request_of_bad_value_names_it(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        check_request(make_request(**values))
+    assert message in str(refused.value)
+    assert refused.value.hint
+
+
+def test_check_request_never_shows_the_value_of_a_secret_in_conf() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        check_request(make_request(conf={"spark.secret": "hunter2\x00"}))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_check_request_of_everything_at_once_is_fine() -> None:
+    check_request(
+        make_request(
+            name="daily (ads), €",
+            app_key="daily/2026-11-25 ä",
+            application=Artifact(name="daily agg-1.py", sha256=SHA),
+            jars=(Artifact(name="x.jar", uri="s3a://b/x.jar"), Artifact(name="y.jar", uri="local:///opt/y.jar")),
+            files=(Artifact(name="daily agg-1.py", sha256=SHA),),
+            conf={"spark.x": "a=b c\n"},
+            env_vars={"_A1": "x"},
+            packages=("org.apache.spark:spark-avro_2.12:3.5.0",),
+            tags={"team": "ads", "Übung": "ja: a/b=c+d-e@f"},
+            max_runtime_s=1,
+            args=("--date", "2026-11-25", "ü\n"),
+        )
+    )
