@@ -22,7 +22,6 @@ from platyspark_provider.emrsim.yarn_apps import view_application
 logger = logging.getLogger(__name__)
 
 _TICK_S = 0.5
-_WHILE_RUNNING_S = 60.0
 _RETRY_S = 5.0
 _SENT = "logs_sent"
 
@@ -46,10 +45,14 @@ def container_log_uri(launch: StepLaunch, app: AppFolder, attempt: int) -> str |
 
 
 class LogShipper:
-    """One thread that sends what is due."""
+    """One thread that sends what is due.
 
-    def __init__(self, site: Site, config: LogConfig) -> None:
+    :param interval_s: how often the logs of a process that still runs are sent
+    """
+
+    def __init__(self, site: Site, config: LogConfig, interval_s: float) -> None:
         self._site = site
+        self._interval_s = interval_s
         self._config = config
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="emrsim-logs", daemon=True)
@@ -98,8 +101,8 @@ class LogShipper:
             if now >= float(ended["ended_at"]) + self._config.log_delay_s:
                 self._send(folder)
                 folder.mark(_SENT)
-        elif now >= self._next_copy.setdefault(folder.id, now + _WHILE_RUNNING_S):
-            self._next_copy[folder.id] = now + _WHILE_RUNNING_S
+        elif now >= self._next_copy.setdefault(folder.id, now + self._interval_s):
+            self._next_copy[folder.id] = now + self._interval_s
             self._send(folder)
 
     def _send(self, folder: StepFolder | AppFolder) -> None:

@@ -62,9 +62,12 @@ class SparkRunner:
     :param endpoint_url: the address under which jobs reach S3 and the other services
     :param config: read at use, so a changed knob counts at once
     :param jars_dir: the s3a jars; fetched there by the first step when missing
+    :param log_interval_s: how often the logs of a process that still runs reach S3
     """
 
-    def __init__(self, *, data_dir: Path, endpoint_url: str, config: RunnerConfig, jars_dir: Path | None = None) -> None:
+    def __init__(
+        self, *, data_dir: Path, endpoint_url: str, config: RunnerConfig, jars_dir: Path | None = None, log_interval_s: float = 60.0
+    ) -> None:
         self._site = Site(data_dir=data_dir.resolve(), endpoint_url=endpoint_url, jars_dir=jars_dir or default_dest())
         for name in ("steps", "yarn", "clusters", "stopping"):
             (self._site.data_dir / name).mkdir(parents=True, exist_ok=True)
@@ -74,7 +77,7 @@ class SparkRunner:
         self._reported: set[str] = set()
         self._ended_apps: dict[str, YarnApplication] = {}
         self._stop = threading.Event()
-        self._shipper = LogShipper(self._site, config)
+        self._shipper = LogShipper(self._site, config, log_interval_s)
         self._reaper = threading.Thread(target=self._tend, name="emrsim-runner", daemon=True)
         self._reaper.start()
         self._shipper.start()

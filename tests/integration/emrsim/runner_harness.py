@@ -71,12 +71,13 @@ class Harness:
         self.folder = folder
         self.endpoint_url = endpoint_url
         self.config = Config()
+        self.log_interval_s = 60.0
         self.s3 = s3_client(endpoint_url)
         self.runner = self.new_runner()
 
     def new_runner(self) -> SparkRunner:
         """Return another runner on the folder."""
-        return SparkRunner(data_dir=self.folder, endpoint_url=self.endpoint_url, config=self.config)
+        return SparkRunner(data_dir=self.folder, endpoint_url=self.endpoint_url, config=self.config, log_interval_s=self.log_interval_s)
 
     def restart(self) -> None:
         """Replace the runner."""
@@ -130,14 +131,14 @@ class Harness:
         return (self.folder / "steps" / step_id / name).read_text(encoding="utf-8")
 
     def s3_log(self, key: str, *, timeout_s: float = 30.0) -> str:
-        """Wait for a gzipped log on S3 and return its text."""
+        """Wait for a gzipped log on S3 that isn't empty and return its text."""
 
         def fetched() -> bytes | None:
             with suppress(self.s3.exceptions.NoSuchKey):
-                return bytes(self.s3.get_object(Bucket="logs", Key=key)["Body"].read())
+                return gzip.decompress(self.s3.get_object(Bucket="logs", Key=key)["Body"].read())
             return None
 
-        return gzip.decompress(wait_for(fetched, f"s3://logs/{key}", timeout_s)).decode()
+        return wait_for(fetched, f"s3://logs/{key}", timeout_s).decode()
 
     def put(self, key: str, body: str | bytes) -> str:
         """Store an object in the jobs' bucket; return its address."""

@@ -196,10 +196,20 @@ def test_logs_that_were_due_after_a_restart_are_sent_by_the_next_runner(harness:
     harness.config.log_delay_s = 3600
     step_id = harness.run("echo", "late").step_id
     harness.restart()
-    assert "Contents" not in harness.s3.list_objects_v2(Bucket="logs", Prefix=f"emr/{CLUSTER}/steps/{step_id}")
+    assert "Contents" not in harness.s3.list_objects_v2(Bucket="logs", Prefix=f"emr/{CLUSTER}/steps/{step_id}/stdout")
     harness.config.log_delay_s = 0
 
     assert harness.s3_log(f"emr/{CLUSTER}/steps/{step_id}/stdout.gz") == "late\n"
+
+
+def test_logs_of_a_running_step_reach_s3_before_its_end(harness: Harness, tmp_path: Path) -> None:
+    harness.log_interval_s = 0.2
+    harness.restart()
+    step_id = harness.start("bash", "-c", f"echo so far; echo $$ > {tmp_path}/pid; exec sleep 600")
+    pid = read_pid(tmp_path / "pid")
+
+    assert harness.s3_log(f"emr/{CLUSTER}/steps/{step_id}/stdout.gz") == "so far\n"
+    assert is_running(pid)
 
 
 def test_logs_without_a_bucket_are_dropped_and_others_go_on(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
