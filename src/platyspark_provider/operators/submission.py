@@ -12,6 +12,7 @@ from platyspark_provider.core.model import Target
 from platyspark_provider.core.ports import Backends, Clock, Registry
 from platyspark_provider.core.records import AppDetail, ClaimRequest, SendEnded, SubmitAnswer
 from platyspark_provider.core.spec import AppRequest
+from platyspark_provider.core.states import AppPhase
 from platyspark_provider.errors import PermanentError, PlatySparkError, TemporaryError
 from platyspark_provider.hooks.process import process_name
 from platyspark_provider.operators.files import DagFiles
@@ -79,18 +80,21 @@ def submit(caller: Caller, request: AppRequest) -> SubmitAnswer:
 def place_files(caller: Caller, answer: SubmitAnswer, files: DagFiles) -> None:
     """Check the addresses, upload what is missing, and say that the generation may be sent.
 
-    A file that isn't there ends the generation: it could never run, and the next submit begins another one.
+    A file that isn't there ends the generation: it could never run, and the next submit begins another one. If an observer
+    has sent it already, Spark's own failure tells.
     """
     attempt = answer.attempt
-    if attempt.artifacts_ready or attempt.phase.is_terminal:
+    if attempt.phase not in {AppPhase.NEW, AppPhase.WAIT_CLUSTER}:
         return
     app_id, generation = answer.app.id, answer.generation
     try:
         caller.patience.ask("Upload", lambda: _bring(caller, answer, files))
     except PermanentError as error:
-        _refuse(caller, answer, str(error))
-        raise
-    caller.patience.ask("Submit", lambda: caller.registry.ready(app_id, generation, ti_id=caller.ti_id))
+        if _refuse(caller, answer, str(error)) or not attempt.artifacts_ready:
+            raise
+        caller.log.warning("%s The application was sent meanwhile.", error)
+    if not attempt.artifacts_ready:
+        caller.patience.ask("Submit", lambda: caller.registry.ready(app_id, generation, ti_id=caller.ti_id))
 
 
 def advance_now(caller: Caller, held: Held) -> AppDetail:
@@ -134,24 +138,28 @@ def _bring(caller: Caller, answer: SubmitAnswer, files: DagFiles) -> None:
         caller.log.info("Uploaded %s", uri)
 
 
-def _refuse(caller: Caller, answer: SubmitAnswer, message: str) -> None:
+def _refuse(caller: Caller, answer: SubmitAnswer, message: str) -> bool:
     """End a generation that can't run as FAILED and acknowledged; under our claim nobody sends it in between.
 
-    A generation that waits for another's end can't be ended this way: the next submit of its key replaces it.
+    False when that was not possible: it was sent, belongs to another task, or waits for the end of the one before it (then
+    the next submit of its key replaces it).
     """
     app_id, generation, ti_id = answer.app.id, answer.generation, caller.ti_id
-    if answer.app.generation != generation:
-        return
     registry = caller.registry
+    if answer.app.generation != generation:
+        return False
     try:
         claims = registry.claim([ClaimRequest(kind="app", id=app_id)], holder=process_name(), ti_id=ti_id)
         epoch = claims[0].epoch
         if epoch is None:
-            return
+            return False
         registry.ready(app_id, generation, ti_id=ti_id)
         ended = SendEnded(app_id=app_id, generation=generation, epoch=epoch, result="rejected", message=message)
-        registry.record([ended], ti_id=ti_id)
+        (taken,) = registry.record([ended], ti_id=ti_id)
         registry.release(claims, ti_id=ti_id)
-        registry.acknowledge(app_id, generation, ti_id=ti_id)
+        if taken.accepted:
+            registry.acknowledge(app_id, generation, ti_id=ti_id)
+        return taken.accepted
     except PlatySparkError as error:
         caller.log.warning("Application %s generation %s could not be ended: %s", app_id, generation, error)
+        return False

@@ -3,15 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 from airflow.triggers.base import TriggerEvent
 
 from platyspark_provider.triggers.stream import Item, StreamKey, StreamTrigger
 
-_newest: dict[StreamKey, float] = {}
-"""Due time of the newest observer per loop in this process."""
+_subscribed: dict[StreamKey, list[float]] = {}
+"""Due times of the observers that hold each loop of this process now."""
 
 
 class ObserverTrigger(StreamTrigger):
@@ -32,13 +31,17 @@ class ObserverTrigger(StreamTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Item]) -> AsyncIterator[TriggerEvent]:
         """Hold the subscription; snapshots themselves are of no interest here."""
-        key = self.shared_stream_key()
-        _newest[key] = max(_newest.get(key, 0.0), self.due)
         reason = "its time is over"
-        with suppress(TimeoutError):
+        observers = _subscribed.setdefault(self.shared_stream_key(), [])
+        observers.append(self.due)
+        try:
             async with asyncio.timeout(max(0.0, self.until - time.time())):
                 async for _ in shared_stream:
-                    if _newest[key] > self.due:
+                    if max(observers) > self.due:
                         reason = "a newer observer has taken over"
                         break
+        except TimeoutError:
+            pass
+        finally:
+            observers.remove(self.due)
         yield TriggerEvent({"reason": reason})  # type: ignore[no-untyped-call]

@@ -5,14 +5,14 @@ Which process acts on a target is settled by the lease that the pass itself take
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError as FutureCancelled
 
 from airflow.sdk import Connection
 from airflow.sdk.bases.hook import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from platyspark_provider.core.ports import Clock
+from platyspark_provider.core.ports import Backends, Clock
 from platyspark_provider.errors import BackendUnavailable, NotAllowed
 from platyspark_provider.hooks.aws import EmrBackends
 from platyspark_provider.hooks.clock import SystemClock
@@ -60,9 +60,11 @@ class ConnectionBook(Mapping[str, Connection]):
         return self._known[conn_id]
 
     def _read(self, conn_id: str) -> Connection:
+        reading = BaseHook.aget_connection(conn_id)
         try:
-            future = asyncio.run_coroutine_threadsafe(BaseHook.aget_connection(conn_id), self._loop)
+            future = asyncio.run_coroutine_threadsafe(reading, self._loop)
         except RuntimeError as error:
+            reading.close()
             raise BackendUnavailable(f"Connection '{conn_id}' can't be read: the event loop has ended.") from error
         try:
             return future.result(timeout=RESOLVE_TIMEOUT_S)
@@ -83,14 +85,23 @@ class PassKeeper:
     """Runs a pass per interval for as long as its loop lives.
 
     :param conn_id: connection of the api-server; a token without scope `reconciler` means that this loop only waits.
+    :param backends_from: makes the backends from the connections that the loop reads.
     """
 
-    def __init__(self, conn_id: str, poll_s: float, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        conn_id: str,
+        poll_s: float,
+        *,
+        clock: Clock | None = None,
+        backends_from: Callable[[ConnectionBook], Backends] = EmrBackends,
+    ) -> None:
         self._conn_id = conn_id
         self._poll_s = poll_s
         self._clock = clock or SystemClock()
+        self._backends_from = backends_from
         self._errors = QuietLog(log)
-        self._tools: tuple[Endpoint, EmrBackends] | None = None
+        self._tools: tuple[Endpoint, Backends] | None = None
         self._tools_until = 0.0
 
     async def run(self) -> None:
@@ -122,12 +133,12 @@ class PassKeeper:
         if self._tools is None or loop.time() > self._tools_until:
             async with asyncio.timeout(RESOLVE_TIMEOUT_S):
                 endpoint = await PlatySparkHook(self._conn_id).aendpoint()
-            self._tools = endpoint, EmrBackends(ConnectionBook(loop))
+            self._tools = endpoint, self._backends_from(ConnectionBook(loop))
             self._tools_until = loop.time() + FRESH_S
         endpoint, backends = self._tools
         return await asyncio.to_thread(self._in_thread, endpoint, backends)
 
-    def _in_thread(self, endpoint: Endpoint, backends: EmrBackends) -> PassReport:
+    def _in_thread(self, endpoint: Endpoint, backends: Backends) -> PassReport:
         with endpoint.registry(actor="observer") as registry:
             return run_pass(registry, backends, holder=process_name(), clock=self._clock)
 
