@@ -60,30 +60,30 @@ def _client(hook: Any, session: Any, service: str, options: Mapping[str, Any]) -
 def clients_of(target: Target, connection: "Connection | None" = None) -> "EmrClients":
     """Build the boto3 clients of a target; about 60 ms.
 
-    :raises BackendUnavailable: no credentials, or no region.
+    :raises BackendUnavailable: the connection can't be used: no credentials, no region, a role that can't be assumed.
     """
-    from botocore.exceptions import BotoCoreError
+    from airflow.sdk.exceptions import AirflowException
 
+    from platyspark_provider.aws_errors import aws_errors
     from platyspark_provider.backends.emr_api import EmrClients
 
-    hook = connection_hook(target.aws_conn_id, target.region, connection)
     try:
-        session = hook.get_session(region_name=hook.region_name)
-        if session.get_credentials() is None:
-            raise BackendUnavailable(
-                f"Target {target.name!r}: connection {target.aws_conn_id!r} gives no AWS credentials.", hint=_hint(target)
+        with aws_errors(f"signing in for target {target.name!r}", mutates=False):
+            hook = connection_hook(target.aws_conn_id, target.region, connection)
+            session = hook.get_session(region_name=hook.region_name)
+            if session.get_credentials() is None:
+                raise BackendUnavailable(f"Connection {target.aws_conn_id!r} gives no AWS credentials.", hint=_hint(target))
+            return EmrClients(
+                mutating=_client(hook, session, "emr", _MUTATING),
+                reading=_client(hook, session, "emr", _READING),
+                s3=_client(hook, session, "s3", _READING),
             )
-        return EmrClients(
-            mutating=_client(hook, session, "emr", _MUTATING),
-            reading=_client(hook, session, "emr", _READING),
-            s3=_client(hook, session, "s3", _READING),
-        )
-    except BotoCoreError as error:
-        raise BackendUnavailable(f"Target {target.name!r}: {error}.", hint=_hint(target)) from error
+    except (AirflowException, NotImplementedError, ValueError) as error:
+        raise BackendUnavailable(f"Connection {target.aws_conn_id!r} can't be used: {error}", hint=_hint(target)) from error
 
 
 def _hint(target: Target) -> str:
-    return f"Set up the Airflow connection {target.aws_conn_id!r}, and the target's region, or give the process AWS credentials."
+    return f"Set up the Airflow connection {target.aws_conn_id!r} of target {target.name!r}, or give the process AWS credentials."
 
 
 class EmrBackends:

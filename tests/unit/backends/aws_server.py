@@ -43,7 +43,7 @@ def serve(script: Script) -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            body = json.loads(raw) if raw else None
+            body = _parsed(raw)
             target = self.headers.get("X-Amz-Target", "").partition(".")[2]
             server.seen.append((self.command, target or self.path, body))
             reply = script(self.command, target or self.path, body)
@@ -77,6 +77,13 @@ def serve(script: Script) -> Iterator[Server]:
         http.shutdown()
         thread.join()
         http.server_close()
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        return raw
 
 
 def refused(code: str, status: int = 400) -> Answer:

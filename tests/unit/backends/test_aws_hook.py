@@ -13,6 +13,7 @@ from platyspark_provider.core.ports import Backend
 from platyspark_provider.errors import BackendUnavailable, InvalidRequest
 from platyspark_provider.hooks.aws import EmrBackends, clients_of
 from tests.builders import make_target
+from tests.unit.backends.aws_server import Answer, serve
 
 
 def connection(conn_id: str = "aws_default", **extra: Any) -> Connection:
@@ -77,6 +78,23 @@ def test_clients_without_credentials_say_what_to_set_up() -> None:
 def test_clients_without_a_region_say_so() -> None:
     with pytest.raises(BackendUnavailable, match="region"):
         clients_of(make_target(region=None), connection())
+
+
+def test_clients_role_that_can_not_be_assumed_is_named() -> None:
+    denied = Answer(403, b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>not yours</Message></Error></ErrorResponse>")
+    with serve(lambda *_: denied) as sts:
+        service_config = {"sts": {"endpoint_url": sts.url}}
+        known = connection(role_arn="arn:aws:iam::123456789012:role/spark", region_name="eu-west-1", service_config=service_config)
+
+        with pytest.raises(BackendUnavailable, match="AccessDenied: not yours"):
+            clients_of(make_target(), known)
+
+
+def test_clients_connection_that_makes_no_sense_is_unavailable() -> None:
+    odd = connection(role_arn="arn:aws:iam::123456789012:role/spark", assume_role_method="by_letter")
+
+    with pytest.raises(BackendUnavailable, match="by_letter"):
+        clients_of(make_target(), odd)
 
 
 def test_clients_connection_from_the_environment_is_found_by_airflow(monkeypatch: pytest.MonkeyPatch) -> None:

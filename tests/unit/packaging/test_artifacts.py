@@ -129,25 +129,21 @@ def closed() -> Iterator[Server]:
     yield from denying("HEAD", "PUT")
 
 
-def test_upload_missing_without_the_right_to_look_uploads(write_only: Server, tmp_path: Path) -> None:
+def test_upload_missing_without_the_right_to_look_uploads(write_only: Server, job: Path) -> None:
     """S3 answers 403 for an object that is not there to whoever may not list the bucket."""
-    path = tmp_path / "one.json"
-    path.write_text("1")
-    sha256, _ = hash_file(path)
+    sha256, _ = hash_file(job)
 
-    report = upload_missing(client("s3", write_only.url), {sha256: path}, {sha256: address(sha256, path)})
+    report = upload_missing(client("s3", write_only.url), {sha256: job}, {sha256: address(sha256, job)})
 
-    assert report.uploaded == (address(sha256, path),)
+    assert report.uploaded == (address(sha256, job),)
     assert [method for method, _, _ in write_only.seen] == ["HEAD", "PUT"]
 
 
-def test_upload_missing_without_the_right_to_write_says_what_to_grant(closed: Server, tmp_path: Path) -> None:
-    path = tmp_path / "one.json"
-    path.write_text("1")
-    sha256, _ = hash_file(path)
+def test_upload_missing_without_the_right_to_write_says_what_to_grant(closed: Server, job: Path) -> None:
+    sha256, _ = hash_file(job)
 
     with pytest.raises(BackendRejected, match=r"may not write to .*s3:PutObject"):
-        upload_missing(client("s3", closed.url), {sha256: path}, {sha256: address(sha256, path)})
+        upload_missing(client("s3", closed.url), {sha256: job}, {sha256: address(sha256, job)})
 
 
 def test_upload_missing_endpoint_down_is_temporary(job: Path) -> None:
