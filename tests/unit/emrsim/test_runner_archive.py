@@ -1,0 +1,34 @@
+"""The class archive that halves a driver's start: its name and the options that use it."""
+
+import os
+from pathlib import Path
+
+from platyspark_provider.emrsim.runner_archive import class_archive, java_options
+
+
+def jars_of(folder: Path) -> Path:
+    jars = folder / "jars"
+    jars.mkdir()
+    return jars
+
+
+def test_java_options_use_the_archive_only_when_it_exists(tmp_path: Path) -> None:
+    archive = class_archive(jars_of(tmp_path))
+    assert java_options(archive) == "-Xshare:auto"
+    archive.path.touch()
+
+    assert f"-XX:SharedArchiveFile={archive.path}" in java_options(archive)
+
+
+def test_class_archive_of_changed_jars_is_another_file(tmp_path: Path) -> None:
+    jars = jars_of(tmp_path)
+    before = class_archive(jars)
+    os.utime(jars, (1, 1))
+    after = class_archive(jars)
+
+    assert before.path != after.path
+    assert before.conf_dir == after.conf_dir
+
+
+def test_class_archive_has_an_empty_conf_folder(tmp_path: Path) -> None:
+    assert list(class_archive(jars_of(tmp_path)).conf_dir.iterdir()) == []
