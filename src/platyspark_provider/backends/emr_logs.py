@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TAIL_BYTES = 64 * 1024
 _MAX_COMPRESSED_BYTES = 128 * 1024 * 1024
-# EMR's agent sends the files of a container one by one: a young stderr without stdout may still get one.
+# EMR's log pusher sends the files of a container one by one: a young stderr without stdout may still get one.
 _STDOUT_GRACE = timedelta(seconds=60)
 _SUBMITTED = re.compile(r"Submitted application (application_\d+_\d+)")
 _REPORT = re.compile(r"Application report for (application_\d+_\d+) \(state: ([A-Z_]+)\)")

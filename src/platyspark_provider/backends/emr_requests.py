@@ -160,6 +160,8 @@ def spark_conf(spec: ResolvedSpec, yarn_tag: str) -> dict[str, str]:
     """Return the conf that is sent: the spec's, then what identity and exactly-once need.
 
     One driver attempt unless the owner asked for more: YARN's own second attempt would be a run that nobody decided on.
+    `env_vars` reach the driver in cluster mode only: in client mode it is the step's own process, whose environment no
+    conf sets.
     """
     conf = {"spark.yarn.maxAppAttempts": "1", **spec.conf}
     own_tags = [tag for tag in conf.get("spark.yarn.tags", "").split(",") if tag]
