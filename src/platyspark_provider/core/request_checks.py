@@ -30,6 +30,7 @@ def check_request(request: AppRequest) -> None:
         _check_artifact(artifact)
     _check_files_differ(request)
     _check_texts(request)
+    _check_env_vars(request)
     _check_tags(request)
 
 
@@ -58,17 +59,20 @@ def _check_texts(request: AppRequest) -> None:
             raise _bad("conf key", key, "A property name such as spark.executor.memory.")
         if "\x00" in value:
             raise _bad(f"conf {key}", "...", "No NUL characters.")
-    for name, value in request.env_vars.items():
-        if not _ENV_NAME.fullmatch(name):
-            raise _bad("env_vars name", name, "Letters, digits and '_', not beginning with a digit.")
-        if "\x00" in value:
-            raise _bad(f"env_vars {name}", "...", "No NUL characters.")
     for package in request.packages:
         if len(package.split(":")) < 3 or re.search(r"[\s,]", package):
             raise _bad("packages", package, "Maven coordinates, group:artifact:version.")
     for argument in request.args:
         if "\x00" in argument:
             raise _bad("args", argument, "No NUL characters.")
+
+
+def _check_env_vars(request: AppRequest) -> None:
+    for name, value in request.env_vars.items():
+        if not _ENV_NAME.fullmatch(name):
+            raise _bad("env_vars name", name, "Letters, digits and '_', not beginning with a digit.")
+        if "\x00" in value:
+            raise _bad(f"env_vars {name}", "...", "No NUL characters.")
 
 
 def _check_tags(request: AppRequest) -> None:
