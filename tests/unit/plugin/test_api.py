@@ -20,7 +20,8 @@ from builders import make_request
 from platyspark_provider.client import wire
 from platyspark_provider.errors import StoreBusy
 from platyspark_provider.plugin.api.app import ANONYMOUS_PATHS, create_app
-from platyspark_provider.plugin.api.auth import optional_caller, require_caller
+from platyspark_provider.plugin.api.auth import check_client_version, optional_caller, require_caller
+from platyspark_provider.plugin.api.problems import install_problems
 from platyspark_provider.plugin.api.services import Services
 from platyspark_provider.profiles_file import ProfilesFile
 from platyspark_provider.registry.identity import ScriptedTasks
@@ -232,11 +233,23 @@ async def test_client_version_is_accepted_for_this_and_the_last_api(api: httpx.A
         assert (detail(response)["code"], response.headers["Retry-After"]) == ("client_too_new", "30")
 
 
-async def test_client_two_versions_behind_must_upgrade(api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "API_VERSION", 5)
-    response = await api.get("/worker/snapshot", headers={**BEARER, wire.CLIENT_HEADER: "0.1/3"})
+async def test_client_of_an_old_api_is_answered_426(services: Services) -> None:
+    app = FastAPI()
+
+    @app.get("/old")
+    def old() -> None:
+        check_client_version("0.1/3", served=5)
+
+    install_problems(app)
+    async with client_of(app) as client:
+        response = await client.get("http://api/old")
     assert (response.status_code, detail(response)["code"]) == (426, "client_too_old")
-    assert (await api.get("/worker/snapshot", headers={**BEARER, wire.CLIENT_HEADER: "0.1/4"})).status_code == 200
+    assert "the client (0.1) speaks 3" in detail(response)["message"]
+
+
+@pytest.mark.parametrize("spoken", [4, 5])
+def test_client_version_of_this_or_the_last_api_passes(spoken: int) -> None:
+    check_client_version(f"0.1/{spoken}", served=5)
 
 
 async def test_client_header_that_is_none_is_refused(api: httpx.AsyncClient) -> None:

@@ -34,22 +34,24 @@ ActorHeader = Annotated[str | None, Header(alias=wire.ACTOR_HEADER)]
 
 
 def require_client_version(client: ClientHeader = None) -> None:
-    """Accept clients of this worker API version and the one before; a caller without the header speaks for itself.
+    """Accept clients of this worker API version and the one before; a caller without the header speaks for itself."""
+    if client is not None:
+        check_client_version(client, served=wire.API_VERSION)
+
+
+def check_client_version(client: str, *, served: int) -> None:
+    """Hold `<package version>/<API version>` against the version that is served.
 
     :raises ClientTooOld: (426) the worker must be upgraded; :raises ClientTooNew: (503) the api-server will be.
     """
-    if client is None:
-        return
     hit = _CLIENT.fullmatch(client)
     if hit is None:
         raise InvalidRequest(f"{wire.CLIENT_HEADER} {client!r} is not <package version>/<API version>.")
     spoken = int(hit["api"])
-    versions = f"the client ({hit['package']}) speaks {spoken}, the api-server ({__version__}) {wire.API_VERSION}"
-    if spoken < wire.API_VERSION - 1:
-        raise ClientTooOld(
-            f"Worker API versions differ too much: {versions}.", hint="Upgrade platyspark-provider on workers and triggerers."
-        )
-    if spoken > wire.API_VERSION:
+    versions = f"the client ({hit['package']}) speaks {spoken}, the api-server ({__version__}) {served}"
+    if spoken < served - 1:
+        raise ClientTooOld(f"Worker API versions differ too much: {versions}.", hint="Upgrade the package on workers and triggerers.")
+    if spoken > served:
         raise ClientTooNew(f"Worker API versions differ: {versions}.", hint="Upgrade the api-server first.", retry_after=30.0)
 
 
