@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from platyspark_provider.core.failures import failure_from_log
+from platyspark_provider.core.ports import LogTail
 from platyspark_provider.core.records import AppWork, LogLookedFor
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.reconciler.workbench import Workbench
@@ -33,6 +34,12 @@ def _look(bench: Workbench, work: AppWork) -> LogLookedFor:
     if attempt.phase is AppPhase.FAILED and attempt.failure is not None and not attempt.failure.is_complete:
         failure = failure_from_log(tail.stderr, tail.stdout, application_name=attempt.spec.application_uri, log_uri=tail.uri)
     bench.report.done.append(f"log of app {work.app.id} generation {attempt.generation}: {tail.uri}")
-    return LogLookedFor(
-        app_id=work.app.id, generation=attempt.generation, tail=tail.stderr[-KEEP_CHARS:], log_uri=tail.uri, failure=failure
-    )
+    return LogLookedFor(app_id=work.app.id, generation=attempt.generation, tail=kept_tail(tail), log_uri=tail.uri, failure=failure)
+
+
+def kept_tail(tail: LogTail) -> str:
+    """Return the end of both streams, at most 64 KB: PySpark's traceback is in stdout, Spark's own lines are in stderr."""
+    stdout = tail.stdout[-KEEP_CHARS // 2 :].strip()
+    if not stdout:
+        return tail.stderr[-KEEP_CHARS:]
+    return f"{tail.stderr[-(KEEP_CHARS - len(stdout) - 64) :].rstrip()}\n--- stdout ---\n{stdout}\n"
