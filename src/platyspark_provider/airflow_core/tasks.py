@@ -78,7 +78,9 @@ class AirflowTasks:
             if row is None:
                 return None
             state = None if row.state is None else str(row.state)
-            return PastTry(try_number=try_number, state=state, had_trigger=row.trigger_id is not None)
+            # A clear leaves the old trigger_id in the row until a triggerer sweeps; next_method it resets. Both mean: deferred.
+            was_deferred = row.trigger_id is not None and row.next_method is not None
+            return PastTry(try_number=try_number, state=state, had_trigger=was_deferred)
 
 
 def _team(session: Session, dag_id: str) -> str | None:
