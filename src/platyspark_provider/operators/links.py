@@ -4,22 +4,16 @@ Airflow asks `get_link` in the worker when a part of the task ends (also at defe
 operator stores it earlier too, so that the buttons work while the task still waits.
 """
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 
-from platyspark_provider.core.records import AppDetail
-from platyspark_provider.operators.outcome import cluster_id_of
-
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
-
-class HasLinks(Protocol):
-    """An operator that keeps the targets of its links by their names."""
-
-    link_targets: dict[str, str]
+    from platyspark_provider.core.records import AppDetail
 
 
 class PlatySparkAppLink(BaseOperatorLink):
@@ -45,8 +39,13 @@ class PlatySparkLogLink(BaseOperatorLink):
 APP_LINKS: tuple[BaseOperatorLink, ...] = (PlatySparkAppLink(), PlatySparkLogLink())
 
 
-_CONSOLES = {"emr": "https://{host}console.aws.amazon.com/emr/home?region={region}#/clusterDetails/{cluster}"}
-"""Where each backend's own console shows a cluster."""
+def _emr_console(region: str | None, cluster_id: str) -> str:
+    host, query = (f"{region}.console.aws.amazon.com", f"?region={region}") if region else ("console.aws.amazon.com", "")
+    return f"https://{host}/emr/home{query}#/clusterDetails/{cluster_id}"
+
+
+_CONSOLES: dict[str, Callable[[str | None, str], str]] = {"emr": _emr_console}
+"""Where each backend's own console shows a cluster; without a region it asks for the user's own."""
 
 
 def _target(operator: Any, name: str) -> str:
@@ -54,21 +53,26 @@ def _target(operator: Any, name: str) -> str:
     return targets.get(name, "")
 
 
-def targets_from_detail(detail: AppDetail) -> dict[str, str]:
+def cluster_id_of(detail: "AppDetail") -> str | None:
+    """Return the external id of the cluster a generation ran on; None before it had one."""
+    known = detail.attempt.external_detail.get("cluster")
+    if known:
+        return str(known)
+    return detail.cluster.external_id if detail.cluster else None
+
+
+def targets_from_detail(detail: "AppDetail") -> dict[str, str]:
     """Return the addresses known now, by link name; what has none yet is left out (Airflow then shows no button)."""
     found: dict[str, str] = {}
     cluster_id = cluster_id_of(detail)
     if cluster_id and detail.target.backend in _CONSOLES:
-        region = detail.target.region
-        found[PlatySparkAppLink.name] = _CONSOLES[detail.target.backend].format(
-            host=f"{region}." if region else "", region=region or "", cluster=quote(cluster_id)
-        )
+        found[PlatySparkAppLink.name] = _CONSOLES[detail.target.backend](detail.target.region, quote(cluster_id))
     if detail.attempt.log_uri:
         found[PlatySparkLogLink.name] = log_address(detail.attempt.log_uri, detail.target.region)
     return found
 
 
-def why_missing(detail: AppDetail) -> dict[str, str]:
+def why_missing(detail: "AppDetail") -> dict[str, str]:
     """Return, for each link without an address, why there is none."""
     known = targets_from_detail(detail)
     reasons = {

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from platyspark_provider.hooks.clock import SystemClock
 from platyspark_provider.hooks.platyspark import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
@@ -46,6 +45,7 @@ class ObserverOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Defer until the hard stop."""
+        from platyspark_provider.hooks.clock import SystemClock
         from platyspark_provider.settings import load_settings
         from platyspark_provider.triggers.observer import ObserverTrigger
 

@@ -12,6 +12,7 @@ from platyspark_provider.core.failures import error_card
 from platyspark_provider.core.model import Attempt, Failure
 from platyspark_provider.core.records import AppDetail
 from platyspark_provider.core.states import AppPhase, FailureClass
+from platyspark_provider.operators.links import cluster_id_of
 
 
 class SparkAppFailed(errors.SparkAppFailed, AirflowFailException):
@@ -26,14 +27,6 @@ class SparkAppStopped(errors.PermanentError, AirflowFailException):
     """Somebody, or its runtime limit, stopped the application: Airflow does not retry."""
 
     code = "app_stopped"
-
-
-class TaskKilled(BaseException):
-    """The task's process was told to end.
-
-    No `Exception`: the executor's guards around single items would take it for a failed item and go on sending. Airflow
-    treats it like any failure of a try.
-    """
 
 
 @contextmanager
@@ -99,14 +92,6 @@ def story(detail: AppDetail) -> list[str]:
         (attempt.ended_at, f"{attempt.phase.value}" + (f" ({attempt.death_proof})" if attempt.death_proof else "")),
     ]
     return [f"{at:%Y-%m-%d %H:%M:%S} UTC {what}" for at, what in steps if at is not None]
-
-
-def cluster_id_of(detail: AppDetail) -> str | None:
-    """Return the external id of the cluster a generation ran on; None before it had one."""
-    known = detail.attempt.external_detail.get("cluster")
-    if known:
-        return str(known)
-    return detail.cluster.external_id if detail.cluster else None
 
 
 def _links(attempt: Attempt) -> dict[str, str]:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator
 
-from platyspark_provider.core.polling import AppEvent, Outcome, event_from_dict
 from platyspark_provider.errors import PlatySparkError
-from platyspark_provider.hooks.clock import SystemClock
 from platyspark_provider.hooks.platyspark import DEFAULT_CONN_ID, Endpoint, PlatySparkHook
-from platyspark_provider.operators.files import files_of_dag
+from platyspark_provider.operators.killed import TaskKilled
 from platyspark_provider.operators.links import APP_LINKS, targets_from_detail, why_missing
-from platyspark_provider.operators.outcome import TaskKilled, airflow_errors, raise_unless_succeeded, result_from_detail, story
-from platyspark_provider.operators.patience import Patience
-from platyspark_provider.operators.request import Arguments, request_from_arguments
-from platyspark_provider.operators.submission import Caller, Held, acknowledge, advance_now, place_files, submit
-from platyspark_provider.operators.waiting import ended_detail, wait_in_worker, wait_rule
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the rest is imported where it is used: parsing a DAG stays fast
     from airflow.sdk import Context
 
+    from platyspark_provider.core.polling import AppEvent
+    from platyspark_provider.core.ports import Registry
     from platyspark_provider.core.records import AppDetail
+    from platyspark_provider.operators.request import Arguments
+    from platyspark_provider.operators.submission import Caller, Held
     from platyspark_provider.settings import Settings
 
 
@@ -120,8 +118,13 @@ class SparkAppOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit (or attach), send if possible now, then wait; raises TaskDeferred when deferrable."""
-        with airflow_errors():
-            caller = self._open(context)
+        from platyspark_provider.core.polling import AppEvent, Outcome
+        from platyspark_provider.operators.files import files_of_dag
+        from platyspark_provider.operators.outcome import result_from_detail
+        from platyspark_provider.operators.request import request_from_arguments
+        from platyspark_provider.operators.submission import Held, acknowledge, advance_now, place_files, submit
+
+        with self._opened(context) as caller:
             files = files_of_dag(context["dag"])
             request = request_from_arguments(self._arguments(), files)
             answer = submit(caller, request)
@@ -139,8 +142,10 @@ class SparkAppOperator(BaseOperator):
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Take the end of the application that the trigger saw."""
-        with airflow_errors():
-            caller = self._open(context)
+        from platyspark_provider.core.polling import event_from_dict
+        from platyspark_provider.operators.submission import Held
+
+        with self._opened(context) as caller:
             seen = event_from_dict(event)
             self._held = Held(app_id=seen.app_id, generation=seen.generation)
             return self._finish(context, caller, seen)
@@ -155,21 +160,34 @@ class SparkAppOperator(BaseOperator):
         raise TaskKilled(f"Task {self.task_id} was told to end.")
 
     def _arguments(self) -> Arguments:
+        from platyspark_provider.operators.request import Arguments
+
         names = (*self.template_fields, "on_limit", "reuse")
         return Arguments(**{name: getattr(self, name) for name in names})
 
-    def _open(self, context: Context) -> Caller:
-        """Read the connection once, and keep what `on_kill` needs."""
-        from platyspark_provider.hooks.aws import EmrBackends
+    @contextmanager
+    def _opened(self, context: Context) -> Iterator[Caller]:
+        """Read the connection once, keep what `on_kill` needs, and speak Airflow's errors."""
+        from platyspark_provider.operators.outcome import airflow_errors
         from platyspark_provider.settings import load_settings
 
-        self._settings: Settings = load_settings()
-        self._endpoint: Endpoint = PlatySparkHook(self.platyspark_conn_id).endpoint()
-        self._ti_id = str(context["ti"].id)
-        backends = EmrBackends()
-        clock = SystemClock()
+        with airflow_errors():
+            self._settings: Settings = load_settings()
+            self._endpoint: Endpoint = PlatySparkHook(self.platyspark_conn_id).endpoint()
+            self._ti_id = str(context["ti"].id)
+            settings = self._settings
+            with self._endpoint.registry(timeout_s=settings.api_timeout, busy_patience_s=settings.busy_patience) as registry:
+                yield self._caller(registry)
+
+    def _caller(self, registry: Registry) -> Caller:
+        from platyspark_provider.hooks.aws import EmrBackends
+        from platyspark_provider.hooks.clock import SystemClock
+        from platyspark_provider.operators.patience import Patience
+        from platyspark_provider.operators.submission import Caller
+
+        backends, clock = EmrBackends(), SystemClock()
         return Caller(
-            registry=self._endpoint.registry(timeout_s=self._settings.api_timeout, busy_patience_s=self._settings.busy_patience),
+            registry=registry,
             backends=backends,
             s3_of=backends.s3_of,
             ti_id=self._ti_id,
@@ -180,6 +198,8 @@ class SparkAppOperator(BaseOperator):
 
     def _wait(self, context: Context, caller: Caller, held: Held) -> dict[str, Any]:
         """Defer, or wait here; either ends in `_finish`."""
+        from platyspark_provider.operators.waiting import wait_in_worker, wait_rule
+
         rule = wait_rule(self._settings)
         if self.deferrable:
             from platyspark_provider.triggers.app import AppTrigger
@@ -198,6 +218,10 @@ class SparkAppOperator(BaseOperator):
 
     def _finish(self, context: Context, caller: Caller, event: AppEvent) -> dict[str, Any]:
         """Read how the generation ended, acknowledge it, and return or raise what that means."""
+        from platyspark_provider.operators.outcome import raise_unless_succeeded, result_from_detail, story
+        from platyspark_provider.operators.submission import Held, acknowledge
+        from platyspark_provider.operators.waiting import ended_detail
+
         held = Held(app_id=event.app_id, generation=event.generation)
         detail = ended_detail(caller, event)
         if detail is None:

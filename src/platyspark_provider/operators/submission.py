@@ -121,8 +121,14 @@ def take_steps(caller: Caller, held: Held) -> AppDetail:
 
 
 def acknowledge(caller: Caller, held: Held) -> None:
-    """Say that the task has taken the generation's end: it is never handed out again."""
-    caller.patience.ask("Acknowledge", lambda: caller.registry.acknowledge(held.app_id, held.generation, ti_id=caller.ti_id))
+    """Say that the task has taken the generation's end: it is never handed out again.
+
+    A refusal (the task was cleared meanwhile) does not hide how the application ended.
+    """
+    try:
+        caller.patience.ask("Acknowledge", lambda: caller.registry.acknowledge(held.app_id, held.generation, ti_id=caller.ti_id))
+    except PermanentError as error:
+        caller.log.warning("Application %s generation %s was not acknowledged: %s", held.app_id, held.generation, error)
 
 
 def _bring(caller: Caller, answer: SubmitAnswer, files: DagFiles) -> None:

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
-from platyspark_provider.hooks.clock import SystemClock
 from platyspark_provider.hooks.platyspark import DEFAULT_CONN_ID, RECONCILER_CONN_ID, PlatySparkHook
-from platyspark_provider.hooks.process import process_name
-from platyspark_provider.operators.outcome import airflow_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,6 +34,9 @@ class WatchdogOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Run the pass, unless another watchdog is at it."""
+        from platyspark_provider.hooks.process import process_name
+        from platyspark_provider.operators.outcome import airflow_errors
+
         with airflow_errors():
             hook = PlatySparkHook(self.platyspark_conn_id or self._default_conn_id())
             with hook.registry(actor="watchdog") as registry:
@@ -48,6 +48,8 @@ class WatchdogOperator(BaseOperator):
 
     def _pass(self, registry: Registry) -> PassReport:
         from platyspark_provider.hooks.aws import EmrBackends
+        from platyspark_provider.hooks.clock import SystemClock
+        from platyspark_provider.hooks.process import process_name
         from platyspark_provider.reconciler.passes import run_pass
 
         return run_pass(registry, EmrBackends(), holder=process_name(), clock=SystemClock())
