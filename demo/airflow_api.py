@@ -30,6 +30,11 @@ class AirflowApi:
         self._login = login
         self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
 
+    @property
+    def is_anonymous(self) -> bool:
+        """Tell whether this is nobody in particular."""
+        return self._login is None
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()

@@ -125,7 +125,7 @@ class Stack:
         except StackError as error:
             raise StackError(f"{error}; components: {self.api.health()}; logs: {self.home / 'logs'}") from error
         self._on_step(f"Airflow at {self.url}")
-        if self.spec.login == "passwords":
+        if self.spec.login == "passwords" and self.api.is_anonymous:
             self.api.close()
             self.api = self.api_of(next(iter(self.spec.users)))
 
