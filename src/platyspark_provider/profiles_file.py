@@ -76,8 +76,9 @@ class ProfilesFile:
 
 def profiles_from_text(text: str, *, environment: str = "default", artifacts: str | None = None) -> Profiles:
     """Parse YAML text; errors name the line."""
+    document = _parsed(text)
     try:
-        return profiles_from_mapping(_parsed(text), environment=environment, artifacts=artifacts)
+        return profiles_from_mapping(document, environment=environment, artifacts=artifacts)
     except ProfilesInvalid as bad:
         raise _located(bad, text) from bad
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builders import make_request
-from conftest import store_factory
 from platyspark_provider.core.records import (
     Claim,
     ClaimRequest,
@@ -29,16 +29,21 @@ from platyspark_provider.errors import (
     UnknownProfile,
 )
 from platyspark_provider.profiles_file import ProfilesFile
+from platyspark_provider.store.base import StoreFactory
 from registry_world import HOLDER, LOCAL_SHA, World, local_request, make_task, open_world
 
-KINDS = ("service-memory", "service-sqlite", "service-postgresql", "http-sqlite")
+pytestmark = pytest.mark.parametrize(
+    ("open_store", "over_http"),
+    [("memory", False), ("sqlite", False), ("postgresql", False), ("sqlite", True)],
+    ids=["service-memory", "service-sqlite", "service-postgresql", "http-sqlite"],
+    indirect=["open_store"],
+)
 
 
-@pytest.fixture(params=KINDS)
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
+@pytest.fixture
+def world(open_store: StoreFactory, over_http: bool) -> Iterator[World]:
     """Yield a world of each kind in turn."""
-    kind, store = request.param.split("-")
-    with open_world(store_factory(request, store), over_http=kind == "http") as opened:
+    with open_world(open_store, over_http=over_http) as opened:
         yield opened
 
 
@@ -385,6 +390,15 @@ def test_record_about_another_application_is_refused_one_by_one(world: World) ->
     assert [answer.refusal for answer in answers] == ["not_yours", None, "not_yours"]
 
 
+def test_claim_of_a_row_beside_the_own_one_is_not_allowed(world: World) -> None:
+    own = world.submit().app.id
+    world.tasks.add(make_task("ti-b", run_id="run-2"))
+    other = world.submit(ti_id="ti-b").app.id
+    with pytest.raises(NotAllowed, match=f"app {other} is not one of sales/daily"):
+        world.registry.claim([ClaimRequest(kind="app", id=own), ClaimRequest(kind="app", id=other)], holder="x", ti_id="ti-1")
+    assert world.claim(own) == 1
+
+
 def test_worker_moves_its_own_application_and_its_cluster(world: World) -> None:
     app_id = world.submit().app.id
     epoch = world.claim(app_id, ti_id="ti-1")
@@ -509,12 +523,10 @@ def test_detail_of_unknown_application_or_generation_is_not_found(world: World) 
 # A profile edit never breaks a retry
 
 
-@pytest.mark.parametrize("kind", ["service-sqlite", "http-sqlite"])
-def test_retry_attaches_while_profiles_are_broken_and_a_clear_is_refused(request: pytest.FixtureRequest, tmp_path: Any, kind: str) -> None:
+def test_retry_attaches_while_profiles_are_broken_and_a_clear_is_refused(open_store: StoreFactory, over_http: bool, tmp_path: Path) -> None:
     file = tmp_path / "profiles.yaml"
     file.write_text("artifacts: s3://bucket/x\nprofiles: {big: {}}\n")
-    over_http = kind.startswith("http")
-    with open_world(store_factory(request, "sqlite"), over_http=over_http, profiles=ProfilesFile(file)) as world:
+    with open_world(open_store, over_http=over_http, profiles=ProfilesFile(file)) as world:
         app_id = world.submit(local_request(cluster="big")).app.id
         file.write_text("profiles: {other: {}}\n# no artifacts, no profile big any more\n")
         world.replace_try("ti-1", RETRY)

@@ -35,12 +35,6 @@ class TaskAccess:
             raise StaleTry(f"Try {task.try_number} of {task.dag_id}/{task.task_id} is {state}.", hint="Its intents are refused.")
         return task
 
-    def must_own(self, app: App, task: TaskFacts) -> None:
-        """Raise `NotAllowed` unless the application belongs to this task (any try of it)."""
-        self._caller.require_team(app.team)
-        if not is_same_task(app, task):
-            raise not_yours(app.id, task)
-
     def is_reader(self, app: App, task: TaskFacts) -> bool:
         """Tell whether the task may only look: it shares the explicit key; raises `NotAllowed` when it may not even look."""
         self._caller.require_team(app.team)

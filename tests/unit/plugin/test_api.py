@@ -375,6 +375,18 @@ def test_plugin_module_imports_nothing_heavy_and_makes_the_app_once() -> None:
     assert _fresh(code) == [["platyspark_provider"], "platyspark"]
 
 
+def test_plugin_gives_airflow_the_app_over_airflows_database() -> None:
+    code = (
+        "import json\n"
+        "from platyspark_provider.plugin.plugin import PlatySparkPlugin\n"
+        "(one,) = PlatySparkPlugin.fastapi_apps\n"
+        "(same,) = PlatySparkPlugin.fastapi_apps\n"
+        "routes = [getattr(route, 'path', '') for route in one['app'].routes]\n"
+        "print(json.dumps([one['url_prefix'], one['name'], one is same, '/api/v1/worker/apps' in routes]))\n"
+    )
+    assert _fresh(code) == ["/platyspark", "PlatySpark", True, True]
+
+
 def test_plugin_lists_are_made_when_read_and_only_once() -> None:
     from platyspark_provider.plugin.plugin import _Lazy
 

@@ -105,6 +105,14 @@ def test_profiles_text_with_a_mistake_names_its_line(text: str, line: int, messa
     assert f"line {line}:" in str(refused.value)
 
 
+@pytest.mark.parametrize("text", ["environment: a\x01b\n", "a: [1\n"])
+def test_profiles_file_that_is_no_yaml_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "profiles.yaml"
+    path.write_text(text)
+    with pytest.raises(ProfilesInvalid, match="no YAML"):
+        ProfilesFile(path).current()
+
+
 def test_profiles_text_runs_no_code() -> None:
     with pytest.raises(ProfilesInvalid, match="could not determine a constructor"):
         profiles_from_text("environment: !!python/object/apply:os.getcwd []\n")
