@@ -43,7 +43,7 @@ def _temporary_folder(home: Path) -> dict[str, str]:
 def kept_secrets(path: Path) -> dict[str, str]:
     """Return the stack's keys, made once and kept in a file that only its owner reads."""
     if not path.exists():
-        keys = {name: secrets.token_urlsafe(32) for name in ("secret_key", "jwt_secret")}
+        keys = {name: secrets.token_urlsafe(64) for name in ("secret_key", "jwt_secret")}
         keys["fernet_key"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
         save_secrets(path, keys)
     return dict(json.loads(path.read_text(encoding="utf-8")))

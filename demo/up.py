@@ -16,6 +16,7 @@ from demo.stack import Stack, end_leftovers
 DAG = "flight_delays"
 RUN_LIMIT_S = 600.0
 GUARD_S = 5.0
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def up(started_at: float) -> int:
@@ -27,8 +28,8 @@ def up(started_at: float) -> int:
     print("  ".join(str(finding) for finding in findings), flush=True)
     if any(finding.fix for finding in findings):
         return 1
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    for number in ENDING:
+        signal.signal(number, _interrupt)  # SIGINT too: a shell starts background jobs with it ignored
     try:
         with Lock(HOME) as lock:
             return _run(lock, started_at)
@@ -119,7 +120,7 @@ def _stay(stack: Stack) -> None:
 
 def _shielded_stop(stack: Stack) -> None:
     """Stop everything; a second Ctrl-C must not leave half of it running."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     stack.stop()
     print("✓ everything has stopped; make demo starts it again with its data, make demo-clean removes them", flush=True)
