@@ -137,6 +137,7 @@ app = Table(
     UniqueConstraint("scope", "app_key", name="platyspark_app_scope_key_uq"),
     Index("platyspark_app_phase_ix", "phase"),
     Index("platyspark_app_task_ix", "dag_id", "task_id", "phase"),
+    Index("platyspark_app_run_ix", "dag_id", "run_id", "task_id"),
     Index("platyspark_app_cluster_ix", "cluster_id"),
 )
 

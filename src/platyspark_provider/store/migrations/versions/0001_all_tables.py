@@ -160,6 +160,7 @@ def _create_app() -> None:
     op.create_index("platyspark_app_cluster_ix", "platyspark_app", ["cluster_id"], if_not_exists=True)
     op.create_index("platyspark_app_phase_ix", "platyspark_app", ["phase"], if_not_exists=True)
     op.create_index("platyspark_app_task_ix", "platyspark_app", ["dag_id", "task_id", "phase"], if_not_exists=True)
+    op.create_index("platyspark_app_run_ix", "platyspark_app", ["dag_id", "run_id", "task_id"], if_not_exists=True)
 
 
 def _create_attempt() -> None:
