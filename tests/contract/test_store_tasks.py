@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from builders import make_app, make_attempt
-
 from platyspark_provider.store.base import Known, Store, StoreFactory, Write
 
 
