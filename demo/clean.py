@@ -4,7 +4,7 @@ import shutil
 import signal
 from contextlib import suppress
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from demo.installation import HOME
 from demo.lock import AlreadyRunning, Lock

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 MARK = "PLATYSPARK_STACK"
 EMRSIM_MARK = "EMRSIM_CLUSTER_MARKER"

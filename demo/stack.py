@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from demo.airflow_api import AirflowApi
 from demo.airflow_config import (
