@@ -29,13 +29,27 @@ class SparkAppStopped(errors.PermanentError, AirflowFailException):
     code = "app_stopped"
 
 
+_TOKEN_REFUSED = frozenset({"token_missing", "token_unknown", "token_revoked", "token_expired"})
+
+
 @contextmanager
-def airflow_errors() -> Iterator[None]:
-    """Turn our errors into Airflow's: a permanent one fails the task for good, a temporary one lets it retry."""
+def airflow_errors(*, conn_id: str) -> Iterator[None]:
+    """Turn our errors into Airflow's: a permanent one fails the task for good, a temporary one lets it retry.
+
+    A refused token may retry too: it is the platform's mistake, not the task's, and where a run is under way already the
+    retry attaches to it, while a failure for good would have to be cleared and would run it again.
+
+    :param conn_id: where the token is from.
+    """
     try:
         yield
     except AirflowException:
         raise
+    except errors.NotAllowed as error:
+        if error.fields.get("reason") not in _TOKEN_REFUSED:
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+        where = f"The token belongs into the password of connection {conn_id!r}; a retry reads it again."
+        raise AirflowException(f"{type(error).__name__}: {error} {where}") from error
     except errors.PermanentError as error:
         raise AirflowFailException(f"{type(error).__name__}: {error}") from error
     except errors.PlatySparkError as error:

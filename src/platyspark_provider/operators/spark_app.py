@@ -171,7 +171,7 @@ class SparkAppOperator(BaseOperator):
         from platyspark_provider.operators.outcome import airflow_errors
         from platyspark_provider.settings import load_settings
 
-        with airflow_errors():
+        with airflow_errors(conn_id=self.platyspark_conn_id):
             self._settings: Settings = load_settings()
             self._endpoint: Endpoint = PlatySparkHook(self.platyspark_conn_id).endpoint()
             self._ti_id = str(context["ti"].id)

@@ -37,9 +37,9 @@ class WatchdogOperator(BaseOperator):
         from platyspark_provider.hooks.process import process_name
         from platyspark_provider.operators.outcome import airflow_errors
 
-        with airflow_errors():
-            hook = PlatySparkHook(self.platyspark_conn_id or self._default_conn_id())
-            with hook.registry(actor="watchdog") as registry:
+        conn_id = self.platyspark_conn_id or self._default_conn_id()
+        with airflow_errors(conn_id=conn_id):
+            with PlatySparkHook(conn_id).registry(actor="watchdog") as registry:
                 if not registry.lease(WATCHDOG_LEASE, holder=process_name(), seconds=WATCHDOG_LEASE_S):
                     self.log.info("Another watchdog is at work; nothing to do.")
                     return
