@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from api_server import SECRET, add_token, make_services, serve
-from builders import make_request
 from platyspark_provider.client.http import HttpRegistry
 from platyspark_provider.core.ports import Registry
 from platyspark_provider.core.records import (
@@ -25,6 +23,8 @@ from platyspark_provider.profiles_file import ProfilesFile
 from platyspark_provider.registry.identity import ScriptedTasks
 from platyspark_provider.registry.service import RegistryService
 from platyspark_provider.store.base import Store, StoreFactory
+from tests.api_server import SECRET, add_token, make_services, serve
+from tests.builders import make_request
 
 HOLDER = "executor"
 LOCAL_SHA = "ab" * 32

@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from builders import make_app, make_attempt, make_spec
 from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.model import Cluster, Event
 from platyspark_provider.core.records import ClaimRequest, ClusterAssigned, CreateEnded, CreateIntended, Policy, Record, RecordAnswer
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.store.base import Known, Store, Write
+from tests.builders import make_app, make_attempt, make_spec
 
 Decide = Callable[[Known | None, datetime], Write | None]
 

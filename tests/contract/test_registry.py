@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from builders import make_request
 from platyspark_provider.core.records import (
     Claim,
     ClaimRequest,
@@ -30,7 +29,8 @@ from platyspark_provider.errors import (
 )
 from platyspark_provider.profiles_file import ProfilesFile
 from platyspark_provider.store.base import StoreFactory
-from registry_world import HOLDER, LOCAL_SHA, World, local_request, make_task, open_world
+from tests.builders import make_request
+from tests.registry_world import HOLDER, LOCAL_SHA, World, local_request, make_task, open_world
 
 pytestmark = pytest.mark.parametrize(
     ("open_store", "over_http"),

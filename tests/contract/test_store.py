@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from builders import make_attempt, make_cluster_spec, make_request, make_spec, make_target
 from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.model import Condition, Event, Failure, Token
 from platyspark_provider.core.records import Claim, ClusterObserved, Policy, SendEnded, SendIntended
@@ -15,7 +14,8 @@ from platyspark_provider.core.states import AppPhase, FailureClass, LogState
 from platyspark_provider.core.transitions import request_stop
 from platyspark_provider.errors import InvalidRequest, NotFound, Superseded
 from platyspark_provider.store.base import Known, Store, StoreFactory, Write
-from store_steps import first, hold, move, on_cluster, record, started, submit
+from tests.builders import make_attempt, make_cluster_spec, make_request, make_spec, make_target
+from tests.store_steps import first, hold, move, on_cluster, record, started, submit
 
 LATER = datetime(2099, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 

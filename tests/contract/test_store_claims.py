@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from builders import make_target
 from platyspark_provider.core.records import Claim, ClaimRequest, SendIntended
 from platyspark_provider.store.base import Store, StoreFactory
-from store_steps import hold, on_cluster, record, submit
+from tests.builders import make_target
+from tests.store_steps import hold, on_cluster, record, submit
 
 
 @pytest.fixture

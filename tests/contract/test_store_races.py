@@ -11,13 +11,13 @@ from typing import TypeVar
 
 import pytest
 
-from builders import make_attempt, make_cluster_spec, make_spec, make_target
 from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.records import Claim, ClaimRequest, ClusterAssigned, ClusterObserved, Policy, SendIntended, Waiting
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.errors import StoreBusy
 from platyspark_provider.store.base import Known, Store, StoreFactory, Write
-from store_steps import first, hold, on_cluster, started, submit
+from tests.builders import make_attempt, make_cluster_spec, make_spec, make_target
+from tests.store_steps import first, hold, on_cluster, started, submit
 
 T = TypeVar("T")
 

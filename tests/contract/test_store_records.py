@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from builders import make_attempt, make_cluster_spec, make_spec, make_target
 from platyspark_provider.core.model import Failure
 from platyspark_provider.core.records import (
     AppObserved,
@@ -21,7 +20,8 @@ from platyspark_provider.core.records import (
 )
 from platyspark_provider.core.states import AppPhase, ClusterPhase, FailureClass, LogState
 from platyspark_provider.store.base import Known, Store, StoreFactory, Write
-from store_steps import hold, move, on_cluster, record, started, submit
+from tests.builders import make_attempt, make_cluster_spec, make_spec, make_target
+from tests.store_steps import hold, move, on_cluster, record, started, submit
 
 
 @pytest.fixture

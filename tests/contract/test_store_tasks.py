@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from builders import make_app, make_attempt
 from platyspark_provider.store.base import Known, Store, StoreFactory, Write
+from tests.builders import make_app, make_attempt
 
 
 def add(store: Store, key: str, **values: object) -> int:

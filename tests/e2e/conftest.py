@@ -9,7 +9,7 @@ import pytest
 from demo.airflow_api import AirflowApi
 from demo.stack import Stack, StackSpec
 
-DAGS = Path(__file__).parent / "dags"
+HERE = Path(__file__).parent
 PROFILES = """
 targets:
   default:
@@ -32,11 +32,11 @@ def stack(record_dir: Path) -> Iterator[Stack]:
 
     Its folder is not below pytest's own: every pytest session closes that one to other users, PostgreSQL's among them.
     """
-    project = Path(__file__).parents[2]
+    project = HERE.parents[1]
     spec = StackSpec(
         login="passwords",
         triggerers=2,
-        dags=(DAGS, project / "dags"),
+        dags=(HERE / "dags", HERE / "dags_bad", project / "dags"),
         emrsim={"log_delay_s": 0.5},
         profiles=PROFILES,
         config={

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from builders import make_request
 from platyspark_provider.core.profiles import profiles_from_mapping
 from platyspark_provider.errors import StaleTry, StoreBusy
 from platyspark_provider.registry.service import RegistryService
 from platyspark_provider.store.memory import InMemoryStore
+from tests.builders import make_request
 
 
 @pytest.fixture

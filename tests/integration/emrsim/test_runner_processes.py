@@ -253,4 +253,12 @@ def test_yarn_step_of_unknown_application_fails_with_yarns_words(harness: Harnes
     ended = harness.run("yarn", "application", "-status", "application_1_0001")
 
     assert ended.exit_code == 255
-    assert "Application with id 'application_1_0001' doesn't exist in RM." in harness.log(ended.step_id, "stderr")
+    assert "Application with id 'application_1_0001' doesn't exist in RM or Timeline Server." in harness.log(ended.step_id, "stdout")
+
+
+def test_yarn_inside_of_a_shell_step_is_found_and_speaks_of_its_cluster(harness: Harness) -> None:
+    ended = harness.run("bash", "-c", "yarn application -list -appStates ALL && which yarn")
+
+    counted, _, found = harness.log(ended.step_id, "stdout").splitlines()
+    assert counted.endswith("and tags: []):0")
+    assert found == str(harness.folder / "bin" / "yarn")

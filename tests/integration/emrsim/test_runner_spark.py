@@ -202,7 +202,7 @@ def test_cluster_mode_driver_outlives_its_step_and_the_runner_and_dies_by_yarns_
 
     killer = harness.run("yarn", "application", "-kill", application.id)
     assert killer.exit_code == 0
-    assert f"Killed application {application.id}" in harness.log(killer.step_id, "stdout")
+    assert f"Killed application {application.id}" in harness.log(killer.step_id, "stderr")
     wait_for(lambda: not is_running(pid), "the end of the driver")
     killed = harness.wait_state(step_id, "KILLED")
     assert (killed.final_status, killed.pid) == ("KILLED", None)

@@ -7,7 +7,6 @@ from typing import Any
 import httpx
 import pytest
 
-from builders import make_request
 from platyspark_provider import __version__
 from platyspark_provider.client import wire
 from platyspark_provider.client.http import AsyncHttpRegistry, HttpRegistry
@@ -26,6 +25,7 @@ from platyspark_provider.errors import (
     TemporaryError,
     error_classes,
 )
+from tests.builders import make_request
 
 Handler = Callable[[httpx.Request], httpx.Response]
 EMPTY = {"at": "2026-11-25T12:00:00Z", "apps": []}

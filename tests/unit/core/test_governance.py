@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import make_request
 from platyspark_provider.core.governance import Resolution, resolve
 from platyspark_provider.core.profiles import profiles_from_mapping
 from platyspark_provider.core.spec import Artifact
 from platyspark_provider.core.states import DeployMode, OnLimit
 from platyspark_provider.errors import ArtifactsUnset, InvalidRequest, PolicyViolated, UnknownProfile
+from tests.builders import make_request
 
 SHA = "0f" * 32
 

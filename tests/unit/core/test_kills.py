@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from builders import make_app, make_attempt, make_request
 from platyspark_provider.core.kills import CallOffWanted, Denied, StopCurrent, judge_kill, why_over
 from platyspark_provider.core.records import TaskFacts
 from platyspark_provider.core.states import AppPhase
+from tests.builders import make_app, make_attempt, make_request
 
 
 def make_task(state: str | None, *, is_current: bool = True) -> TaskFacts:

@@ -134,9 +134,7 @@ _BRIEFS = st.one_of(
 
 @given(st.lists(st.one_of(_BRIEFS, st.just("blind")), max_size=12))
 def test_wait_for_app_both_drivers_give_the_same_event(script: list[AppBrief | str | None]) -> None:
-    looks: list[Look] = [
-        Blind(moment=10.0 * i, error="down") if isinstance(b, str) else seen(10.0 * i, b) for i, b in enumerate(script)
-    ]
+    looks: list[Look] = [Blind(moment=10.0 * i, error="down") if isinstance(b, str) else seen(10.0 * i, b) for i, b in enumerate(script)]
     looks.append(seen(10.0 * len(script), brief(AppPhase.SUCCEEDED)))
     paced = wait_for_app(7, 2, rule=RULE)
     next(paced)

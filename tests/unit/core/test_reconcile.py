@@ -8,6 +8,7 @@ import pytest
 
 from platyspark_provider.core.ports import AttemptSight, ClusterSight, Death
 from platyspark_provider.core.reconcile import (
+    STOP_AGAIN_GRACES,
     Assign,
     Climb,
     Create,
@@ -136,6 +137,28 @@ def test_names_carry_installation_key_and_generation():
 )
 def test_needs_proof_only_once_a_rung_was_climbed(phase, stage, needed):
     assert needs_proof(in_phase(phase, stop_stage=stage)[1]) is needed
+
+
+@pytest.mark.parametrize(
+    ("state", "driver", "needed"),
+    [
+        ("failed", "unknown", True),
+        ("cancelled", "unknown", True),
+        ("failed", "dead", False),
+        ("failed", "alive", False),
+        ("running", "unknown", False),
+        ("succeeded", "dead", False),
+    ],
+)
+def test_needs_proof_of_a_record_that_is_over_and_leaves_its_driver_open(state, driver, needed):
+    assert needs_proof(in_phase(AppPhase.RUNNING)[1], sight(state, driver=driver)) is needed
+
+
+def test_decide_app_unproven_stop_climbs_its_last_rung_again_after_ten_graces():
+    app, attempt = in_phase(AppPhase.STOP_UNPROVEN, stop_stage=3, stop_stage_at=NOW)
+    pause = timedelta(seconds=STOP_AGAIN_GRACES * POLICY.stop_grace_s)
+    assert decide_app(app, attempt, None, policy=POLICY, now=NOW + pause - timedelta(seconds=1)) == Watch()
+    assert decide_app(app, attempt, None, policy=POLICY, now=NOW + pause) == Climb(stage=3)
 
 
 def sight(state: str, **values: Any) -> AttemptSight:

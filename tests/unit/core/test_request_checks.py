@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from builders import make_request
 from platyspark_provider.core.request_checks import check_request
 from platyspark_provider.core.spec import Artifact
 from platyspark_provider.errors import InvalidRequest
+from tests.builders import make_request
 
 SHA = "0f" * 32
 UGLY: list[tuple[dict[str, Any], str]] = [

@@ -15,8 +15,6 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from api_server import SECRET, add_token, make_services, mounted
-from builders import make_request
 from platyspark_provider.client import wire
 from platyspark_provider.errors import StoreBusy
 from platyspark_provider.plugin.api.app import ANONYMOUS_PATHS, create_app
@@ -29,7 +27,9 @@ from platyspark_provider.registry.schema_gate import SchemaGate
 from platyspark_provider.registry.tokens import create_token, revoke_token
 from platyspark_provider.store.base import Store
 from platyspark_provider.store.memory import InMemoryStore
-from registry_world import make_task
+from tests.api_server import SECRET, add_token, make_services, mounted
+from tests.builders import make_request
+from tests.registry_world import make_task
 
 API = f"http://api{wire.MOUNT}{wire.PREFIX}"
 BEARER = {"Authorization": f"Bearer {SECRET}"}

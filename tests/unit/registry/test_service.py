@@ -2,7 +2,6 @@
 
 import pytest
 
-from builders import make_request
 from platyspark_provider.core.profiles import profiles_from_mapping
 from platyspark_provider.core.records import PastTry
 from platyspark_provider.core.spec import AppRequest
@@ -11,7 +10,8 @@ from platyspark_provider.errors import NotAllowed, NotFound, StoreBusy
 from platyspark_provider.registry.identity import ScriptedTasks, actor_of
 from platyspark_provider.registry.service import RegistryService
 from platyspark_provider.store.memory import InMemoryStore
-from registry_world import local_request, make_task, open_world
+from tests.builders import make_request
+from tests.registry_world import local_request, make_task, open_world
 
 
 class RestlessTasks(ScriptedTasks):
