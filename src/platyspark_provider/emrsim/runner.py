@@ -40,6 +40,7 @@ from platyspark_provider.emrsim.yarn_apps import (
     kill_application,
     view_application,
 )
+from platyspark_provider.emrsim.yarn_cli import write_yarn_command
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class SparkRunner:
         self._site = Site(data_dir=data_dir.resolve(), endpoint_url=endpoint_url, jars_dir=jars_dir or default_dest())
         for name in ("steps", "yarn", "clusters", "stopping"):
             (self._site.data_dir / name).mkdir(parents=True, exist_ok=True)
+        write_yarn_command(self._site.data_dir)
         self._lock = threading.RLock()
         steps = [self._site.step(step_id) for step_id in self._site.step_ids()]
         self._open = {step.id: step for step in steps if not step.has("acknowledged")}

@@ -14,7 +14,7 @@ from platyspark_provider.emrsim.jars import spark_home, spark_line
 from platyspark_provider.emrsim.runner_archive import class_archive, java_options
 from platyspark_provider.emrsim.runner_fetch import Localized
 from platyspark_provider.emrsim.runner_process import MARKER
-from platyspark_provider.emrsim.runner_records import Site, StepFolder
+from platyspark_provider.emrsim.runner_records import Site, StepFolder, bin_folder
 from platyspark_provider.emrsim.spark_args import Submission, format_properties
 
 _INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -41,7 +41,12 @@ def base_environment(site: Site, mark: str) -> dict[str, str]:
     :param mark: tells whose process it is (`Site.cluster_mark`); a step hands its own one on
     """
     env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    binaries = (str(Path(sys.executable).parent), str(spark_home() / "bin"), os.environ.get("PATH", os.defpath))
+    binaries = (
+        str(bin_folder(site.data_dir)),
+        str(Path(sys.executable).parent),
+        str(spark_home() / "bin"),
+        os.environ.get("PATH", os.defpath),
+    )
     return env | {
         "PATH": os.pathsep.join(binaries),
         "USER": "hadoop",

@@ -3,7 +3,7 @@
 `steps/<step id>/`: launch.json, process.json, signal.json, exit.json, acknowledged, logs_sent, and the files controller, stdout, stderr.
 `yarn/<application id>/`: app.json, spec.json, attempt.json, process.json, driver.json, kill.json, exit.json, logs_sent, and container/
 (the working folder) and logs/.
-`clusters/<cluster id>.json`: its YARN timestamp and era; `stopping/`: marks of processes that are being ended.
+`clusters/<cluster id>.json`: its YARN timestamp and era; `stopping/`: marks of processes that are being ended; `bin/`: commands for steps.
 Written by the runner, `step_main` and `container_main`.
 """
 
@@ -37,6 +37,17 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return dict(content)
+
+
+def bin_folder(data_dir: Path) -> Path:
+    """Return the folder of commands that every process of a step finds first on its PATH."""
+    return data_dir / "bin"
+
+
+def parse_mark(mark: str) -> tuple[Path, str]:
+    """Return the data folder and the cluster that a process's mark (`Site.cluster_mark`) names."""
+    data_dir, cluster_id, _era = mark.rsplit(":", 2)
+    return Path(data_dir), cluster_id
 
 
 def read_tail(path: Path, size: int = 65536) -> str:

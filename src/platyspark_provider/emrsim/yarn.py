@@ -12,10 +12,9 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from platyspark_provider.emrsim.ports import StepRunner, YarnApplication
-from platyspark_provider.emrsim.yarn_apps import ENDED_STATES, ApplicationDetails
+from platyspark_provider.emrsim.yarn_apps import APPLICATION_STATES, ENDED_STATES, ApplicationDetails
 
 _PATH = re.compile(r"^(?:/emrsim/yarn/(?P<cluster>j-[A-Z0-9]+))?/ws/v1/cluster(?P<rest>/.*)?$")
-_STATES = ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED", "RUNNING", "FINISHED", "FAILED", "KILLED")
 _STATUSES = ("UNDEFINED", "SUCCEEDED", "FAILED", "KILLED", "ENDED")
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -115,7 +114,7 @@ class YarnRest:
 
     def _put_state(self, environ: dict[str, Any], app: YarnApplication) -> tuple[HTTPStatus, dict[str, Any], list[tuple[str, str]]]:
         wanted = _wanted_state(environ)
-        if wanted not in _STATES:
+        if wanted not in APPLICATION_STATES:
             raise _bad_request(f"{wanted} is not a valid application state")
         if app.state in ENDED_STATES:
             return HTTPStatus.OK, {"state": app.state}, []
@@ -194,7 +193,7 @@ def _metrics(applications: Iterable[YarnApplication]) -> dict[str, int]:
 def _filters(query: dict[str, str]) -> list[Callable[[YarnApplication], bool]]:
     """Return one test per filter of the query; YARN compares tags in lower case and takes a match of any."""
     wanted: list[Callable[[YarnApplication], bool]] = []
-    states = _names(query.get("states") or query.get("state"), _STATES)
+    states = _names(query.get("states") or query.get("state"), APPLICATION_STATES)
     statuses = _names(query.get("finalStatus"), _STATUSES)
     tags = {tag.strip().lower() for tag in query.get("applicationTags", "").split(",") if tag.strip()}
     types = {kind.strip().upper() for kind in query.get("applicationTypes", "").split(",") if kind.strip()}

@@ -11,6 +11,7 @@ from platyspark_provider.emrsim.ports import YarnApplication
 from platyspark_provider.emrsim.runner_process import signal_group, signal_session
 from platyspark_provider.emrsim.runner_records import AppFolder, Site
 
+APPLICATION_STATES = ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED", "RUNNING", "FINISHED", "FAILED", "KILLED")
 ENDED_STATES = frozenset({"FINISHED", "FAILED", "KILLED"})
 _SUBMIT_WINDOW_S = 20.0
 
