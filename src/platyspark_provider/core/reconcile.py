@@ -69,6 +69,9 @@ class Create:
     """Commit an intent and create the cluster."""
 
 
+# An unproven stop is tried again after this many times the ladder's grace: ten minutes by default.
+STOP_AGAIN_GRACES = 10
+
 AppAction = Assign | Send | LookFor | Watch | Hold | Fail | Climb | GiveUpStop
 ClusterAction = Create | LookFor | Watch | Hold
 
@@ -113,6 +116,8 @@ def decide_app(app: App, attempt: Attempt, cluster: Cluster | None, *, policy: P
             return LookFor()
         case AppPhase.CANCELLING:
             return _stop(attempt, policy, now)
+        case AppPhase.STOP_UNPROVEN:
+            return _stop_again(attempt, policy, now)
         case _:
             return Watch()
 
@@ -148,9 +153,23 @@ def _stop(attempt: Attempt, policy: Policy, now: datetime) -> AppAction:
     return Climb(stage=attempt.stop_stage + 1)
 
 
-def needs_proof(attempt: Attempt) -> bool:
-    """Tell whether the backend is to be asked for the driver's death beyond its own record."""
-    return attempt.phase in {AppPhase.CANCELLING, AppPhase.STOP_UNPROVEN} and attempt.stop_stage > 0
+def _stop_again(attempt: Attempt, policy: Policy, now: datetime) -> AppAction:
+    """Climb the last rung again now and then: what could not be reached when it mattered may be reachable now."""
+    pause = timedelta(seconds=STOP_AGAIN_GRACES * policy.stop_grace_s)
+    if attempt.stop_stage_at is None or now < attempt.stop_stage_at + pause:
+        return Watch()
+    return Climb(stage=last_stage(attempt))
+
+
+def needs_proof(attempt: Attempt, sight: AttemptSight | None = None) -> bool:
+    """Tell whether the backend is to be asked for the driver's death beyond its own record.
+
+    That is so once a rung was climbed, and for a record that is over and leaves open what became of its driver: a job that
+    simply failed need not wait for the ladder.
+    """
+    if attempt.phase in {AppPhase.CANCELLING, AppPhase.STOP_UNPROVEN} and attempt.stop_stage > 0:
+        return True
+    return sight is not None and sight.state in {"failed", "cancelled"} and sight.driver == "unknown"
 
 
 def app_fact(

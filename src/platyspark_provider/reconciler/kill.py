@@ -30,9 +30,7 @@ def stop_runs(bench: Workbench) -> None:
                     bench.report.skipped.append(f"stop app {work.app.id}: {words}")
                 case _:
                     pass
-    if climbed:
-        with bench.report.guard("prove death"):
-            prove_at_once(bench, climbed)
+    prove_at_once(bench, climbed)
 
 
 def _advanced(bench: Workbench, work: AppWork, stage: int, message: str, *, unproven: bool = False) -> StopAdvanced:

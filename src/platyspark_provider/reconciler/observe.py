@@ -1,9 +1,7 @@
 """The look: ask each backend about all held rows in a few calls and record what it says."""
 
-from collections import defaultdict
-
 from platyspark_provider.core.model import Target
-from platyspark_provider.core.ports import Backend, ClusterRef, Death, Sights
+from platyspark_provider.core.ports import AttemptSight, Backend, ClusterRef, Death, Sights
 from platyspark_provider.core.reconcile import app_fact, cluster_fact, needs_proof
 from platyspark_provider.core.records import AppWork, Record
 from platyspark_provider.core.states import APP_SENT
@@ -46,28 +44,31 @@ def _app_facts(bench: Workbench, backend: Backend, sent: list[AppWork], sights: 
     for work in sent:
         ref = bench.ref_of(work)
         with bench.report.guard(f"observe app {work.app.id}"):
-            death: Death | None = backend.prove_dead(ref) if needs_proof(work.attempt) else None
+            sight = sights.attempts.get(ref.external_id or "")
+            if sight is not None:
+                bench.sights[work.app.id] = sight
+            death = backend.prove_dead(ref) if needs_proof(work.attempt, sight) else None
             if ref.cluster in sights.failed and (death is None or death.state != "dead"):
                 continue
-            fact = app_fact(
-                work.app,
-                work.attempt,
-                sights.attempts.get(ref.external_id or ""),
-                death,
-                epoch=bench.app_epoch(work.app.id),
-                policy=bench.due.policy,
-                now=bench.due.at,
-            )
-            if fact is not None:
-                facts.append(fact)
+            facts += _fact(bench, work, sight, death)
     return facts
 
 
+def _fact(bench: Workbench, work: AppWork, sight: AttemptSight | None, death: Death | None) -> list[Record]:
+    epoch = bench.app_epoch(work.app.id)
+    fact = app_fact(work.app, work.attempt, sight, death, epoch=epoch, policy=bench.due.policy, now=bench.due.at)
+    return [] if fact is None else [fact]
+
+
 def prove_at_once(bench: Workbench, works: list[AppWork]) -> None:
-    """Ask again for death right after a rung was climbed: YARN's kill takes about a second."""
-    by_target: dict[int, list[AppWork]] = defaultdict(list)
+    """Ask again for death right after a rung was climbed: YARN's kill takes about a second.
+
+    How the run ended is what this pass saw of it: one that had failed by itself stays failed.
+    """
+    facts: list[Record] = []
     for work in works:
-        by_target[bench.target_of(work).id].append(work)
-    for target_id, group in by_target.items():
-        backend = bench.backend(bench.target(target_id))
-        bench.record(_app_facts(bench, backend, group, Sights()))
+        with bench.report.guard(f"prove death of app {work.app.id}"):
+            death = bench.backend(bench.target_of(work)).prove_dead(bench.ref_of(work))
+            if death.state == "dead":
+                facts += _fact(bench, work, bench.sights.get(work.app.id), death)
+    bench.record(facts)

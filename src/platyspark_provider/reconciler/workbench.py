@@ -8,7 +8,7 @@ from datetime import datetime
 
 from platyspark_provider.core.keys import AttemptName
 from platyspark_provider.core.model import Cluster, Target
-from platyspark_provider.core.ports import AttemptRef, Backend, Backends, Registry
+from platyspark_provider.core.ports import AttemptRef, AttemptSight, Backend, Backends, Registry
 from platyspark_provider.core.reconcile import attempt_name
 from platyspark_provider.core.records import AppWork, Claim, ClaimRequest, Due, Record, RecordAnswer
 from platyspark_provider.errors import PlatySparkError, TemporaryError
@@ -59,6 +59,7 @@ class Workbench:
     """The rows of one pass, kept current as facts are recorded.
 
     :param ti_id: the task on whose behalf a single app is advanced; None for a pass over all.
+    :param sights: what this pass's look saw of runs, by application.
     """
 
     registry: Registry
@@ -71,6 +72,7 @@ class Workbench:
     clusters: dict[int, Cluster] = field(default_factory=dict)
     app_claims: dict[int, Claim] = field(default_factory=dict)
     cluster_claims: dict[int, Claim] = field(default_factory=dict)
+    sights: dict[int, AttemptSight] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.apps = {w.app.id: w for w in self.due.apps}
