@@ -8,9 +8,9 @@ from platyspark_provider.core.spec import ClusterSpec, content_hash, spec_hash
 _SLUG = re.compile(r"[^a-z0-9]+")
 _CLUSTER_NAME = re.compile(
     r"plsp/(?P<env>[a-z0-9-]{1,32})/(?P<pool>[a-z0-9-]{1,32})/(?P<key>[0-9a-f]{12})/i(?P<inst>[0-9a-f]{6})"
-    r"/g(?P<gen>\d+)/s(?P<send>\d+)"
+    r"/g(?P<gen>[0-9]+)/s(?P<send>[0-9]+)"
 )
-_ATTEMPT_NAME = re.compile(r"plsp-(?P<inst>[0-9a-f]{6})-(?P<app>\d+)-g(?P<gen>\d+)")
+_ATTEMPT_NAME = re.compile(r"plsp-(?P<inst>[0-9a-f]{6})-(?P<app>[0-9]+)-g(?P<gen>[0-9]+)")
 
 
 def slug(text: str, limit: int = 32) -> str:
@@ -54,11 +54,11 @@ class ClusterName:
 
 
 def cluster_name_from_text(text: str) -> ClusterName | None:
-    """Parse a cluster's name; None for a foreign cluster."""
+    """Parse a cluster's name; None for a foreign cluster, whatever it resembles (`g01` is not a generation we write)."""
     hit = _CLUSTER_NAME.fullmatch(text)
     if hit is None:
         return None
-    return ClusterName(
+    name = ClusterName(
         environment=hit["env"],
         pool=hit["pool"],
         key=hit["key"],
@@ -66,6 +66,7 @@ def cluster_name_from_text(text: str) -> ClusterName | None:
         generation=int(hit["gen"]),
         send=int(hit["send"]),
     )
+    return name if str(name) == text else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,4 +91,5 @@ def attempt_name_from_text(text: str) -> AttemptName | None:
     hit = _ATTEMPT_NAME.fullmatch(text)
     if hit is None:
         return None
-    return AttemptName(installation=hit["inst"], app_id=int(hit["app"]), generation=int(hit["gen"]))
+    name = AttemptName(installation=hit["inst"], app_id=int(hit["app"]), generation=int(hit["gen"]))
+    return name if str(name) == text else None

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import assert_never
 
 from platyspark_provider.core.app_state import AppState, Refused, end, enter, merged
-from platyspark_provider.core.model import Cluster, Failure
+from platyspark_provider.core.model import Attempt, Cluster, Failure
 from platyspark_provider.core.records import AppObserved
-from platyspark_provider.core.states import APP_SENT, AppPhase, FailureClass
+from platyspark_provider.core.states import APP_SENT, AppPhase, FailureClass, LogState
 
 
 def apply_observation(state: AppState, record: AppObserved, actor: str, now: datetime) -> AppState | Refused:
@@ -30,13 +30,19 @@ def apply_observation(state: AppState, record: AppObserved, actor: str, now: dat
             return _seen_running(seen, actor, now)
         case "succeeded":
             return end(
-                seen, AppPhase.SUCCEEDED, "Succeeded.", actor=actor, now=now, ended_at=record.ended_at or now, death_proof="succeeded"
+                seen,
+                AppPhase.SUCCEEDED,
+                "Succeeded.",
+                actor=actor,
+                now=now,
+                ended_at=record.ended_at or now,
+                death_proof="succeeded",
+                log_state=LogState.PENDING,
             )
         case "failed" | "cancelled":
             return _seen_over(seen, record, actor, now)
         case "gone":
-            failure = Failure(klass=FailureClass.UNKNOWN, summary="The backend no longer knows this run; how it ended is unknown.")
-            return end(seen, AppPhase.LOST, failure.summary, actor=actor, now=now, failure=failure, failure_class=FailureClass.UNKNOWN)
+            return _seen_gone(seen, record, actor, now)
         case _:
             assert_never(record.state)
 
@@ -48,10 +54,37 @@ def _seen_running(state: AppState, actor: str, now: datetime) -> AppState:
     return enter(state, AppPhase.RUNNING, "Running.", actor=actor, now=now, started_at=started)
 
 
+def _seen_gone(state: AppState, record: AppObserved, actor: str, now: datetime) -> AppState:
+    """A record that is no longer listed proves nothing while its cluster lives: the driver may, too."""
+    attempt, cluster = state.attempt, state.cluster
+    cluster_over = cluster is not None and cluster.phase.is_terminal
+    if cluster is not None and not cluster_over and record.driver != "dead":
+        return _not_proven(state, record, actor, now)
+    proof = "cluster terminated" if cluster_over else record.proof or record.driver if record.driver == "dead" else None
+    if _is_asked(attempt) and proof is not None:
+        return end(state, AppPhase.STOPPED, f"Stopped ({proof}): {attempt.stop_reason}.", actor=actor, now=now, death_proof=proof)
+    failure = Failure(klass=FailureClass.UNKNOWN, summary="The backend no longer knows this run; how it ended is unknown.")
+    return end(
+        state,
+        AppPhase.LOST,
+        failure.summary,
+        actor=actor,
+        now=now,
+        failure=failure,
+        failure_class=FailureClass.UNKNOWN,
+        death_proof=proof,
+    )
+
+
+def _is_asked(attempt: Attempt) -> bool:
+    """Tell whether a person or a task asked for the stop, as opposed to our own distrust of the backend's record."""
+    return attempt.stop_requested_at is not None and attempt.stop_actor != "backend"
+
+
 def _seen_over(state: AppState, record: AppObserved, actor: str, now: datetime) -> AppState:
     """The backend's record is over; the attempt is over once its driver is proven dead."""
     attempt, cluster = state.attempt, state.cluster
-    asked = attempt.stop_requested_at is not None and attempt.stop_actor != "backend"
+    asked = _is_asked(attempt)
     never_ran = record.state == "cancelled" and attempt.started_at is None
     cluster_over = cluster is not None and cluster.phase.is_terminal
     if never_ran and not asked and cluster_over:
@@ -73,7 +106,7 @@ def _seen_over(state: AppState, record: AppObserved, actor: str, now: datetime) 
     if asked:
         message = f"Stopped ({proof}): {attempt.stop_reason}."
         return end(state, AppPhase.STOPPED, message, actor=actor, now=now, death_proof=proof, ended_at=ended_at)
-    failure = _failure_at_end(record, cluster if cluster_over else None)
+    failure = _failure_at_end(attempt, record, cluster if cluster_over else None)
     return end(
         state,
         AppPhase.FAILED,
@@ -87,10 +120,12 @@ def _seen_over(state: AppState, record: AppObserved, actor: str, now: datetime) 
     )
 
 
-def _failure_at_end(record: AppObserved, cluster: Cluster | None) -> Failure:
+def _failure_at_end(attempt: Attempt, record: AppObserved, cluster: Cluster | None) -> Failure:
     if cluster is not None:
         klass = cluster.failure_class or FailureClass.INFRASTRUCTURE
         return Failure(klass=klass, summary=f"Its cluster ended: {cluster.observed_reason or cluster.observed_state}", is_complete=False)
+    if record.state == "cancelled" and attempt.stop_actor == "backend":
+        return Failure(klass=FailureClass.UNKNOWN, summary=f"Ended by us, because {attempt.stop_reason}.", is_complete=False)
     if record.state == "cancelled":
         return Failure(klass=FailureClass.EXTERNAL_KILL, summary=f"Cancelled by somebody else. {record.reason}".strip())
     return Failure(klass=FailureClass.UNKNOWN, summary=record.reason or "The backend reports a failure.", is_complete=False)
@@ -102,9 +137,11 @@ def _not_proven(state: AppState, record: AppObserved, actor: str, now: datetime)
         return state
     asked = replace(
         state,
-        attempt=replace(
-            state.attempt, stop_requested_at=now, stop_actor="backend", stop_reason=f"the backend reports {record.state}; {record.reason}"
-        ),
+        attempt=replace(state.attempt, stop_requested_at=now, stop_actor="backend", stop_reason=_not_proven_reason(record)),
     )
     message = f"The backend reports {record.state}, but its driver is not proven dead ({record.driver}); ending it."
     return enter(asked, AppPhase.CANCELLING, message, actor=actor, now=now)
+
+
+def _not_proven_reason(record: AppObserved) -> str:
+    return f"the backend reports {record.state}" + (f": {record.reason}" if record.reason else "")

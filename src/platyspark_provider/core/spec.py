@@ -153,9 +153,14 @@ def differing_fields(one: AppRequest, other: AppRequest) -> tuple[str, ...]:
 
 
 def spec_hash(spec: ClusterSpec) -> str:
-    """Return the hash of a cluster's immutable part; tags, log URI, idle timeout and concurrency may change."""
+    """Return the hash of a cluster's immutable part; tags, log URI, idle timeout and concurrency may change.
+
+    Applications, subnets and instance groups are sets: their order does not count.
+    """
     values = asdict(spec)
     for name in _MUTABLE:
         del values[name]
     values["applications"] = sorted(a.lower() for a in spec.applications)
+    values["subnet_ids"] = sorted(spec.subnet_ids)
+    values["instance_groups"] = sorted(values["instance_groups"], key=canonical_json)
     return content_hash(values)

@@ -64,7 +64,7 @@ def request_stop(state: AppState, *, reason: str, actor: str, now: datetime) -> 
     )
     if attempt.phase in {AppPhase.NEW, AppPhase.WAIT_CLUSTER}:
         return end(asked, AppPhase.STOPPED, f"Stopped before it was sent: {reason}.", actor=actor, now=now, death_proof="never sent")
-    if attempt.phase in {AppPhase.PENDING, AppPhase.RUNNING}:
+    if attempt.phase in {AppPhase.PENDING, AppPhase.RUNNING, AppPhase.STOP_UNPROVEN}:  # the last: the ladder is climbed again
         return enter(asked, AppPhase.CANCELLING, f"Stop asked for: {reason}.", actor=actor, now=now)
     line = event_of(state.app, attempt.generation, "app.stop_requested", f"Stop asked for: {reason}.", actor=actor, now=now)
     return replace(asked, events=(*asked.events, line), app=replace(state.app, updated_at=now, next_reconcile_at=None))
@@ -125,7 +125,7 @@ def _intend(state: AppState, record: SendIntended, actor: str, now: datetime) ->
 
 def _send_ended(state: AppState, record: SendEnded, actor: str, now: datetime) -> AppState | Refused:
     phase = state.attempt.phase
-    if record.result == "rejected" and phase in {AppPhase.WAIT_CLUSTER, AppPhase.SENDING}:
+    if record.result == "rejected" and phase in {AppPhase.WAIT_CLUSTER, AppPhase.SENDING, AppPhase.AMBIGUOUS}:
         failure = Failure(klass=FailureClass.USER, summary=record.message)
         return end(
             state,
@@ -225,8 +225,10 @@ def _log(state: AppState, record: LogLookedFor, actor: str, now: datetime) -> Ap
     return replace(state, attempt=changed, events=events)
 
 
-def _waiting(state: AppState, record: Waiting, now: datetime) -> AppState:
+def _waiting(state: AppState, record: Waiting, now: datetime) -> AppState | Refused:
     """Keep the reason; `since` stays while the reason does."""
+    if state.attempt.phase.is_terminal:
+        return Refused(code="ended", message=f"The application is {state.attempt.phase.value}; it waits for nothing.")
     before = next((c for c in state.app.conditions if c.type == "Waiting" and c.reason == record.reason), None)
     condition = Condition(type="Waiting", reason=record.reason, message=record.message, since=before.since if before else now)
     return replace(state, app=replace(state.app, conditions=(condition,), updated_at=now))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -65,7 +66,11 @@ class SqlStore:
             return sql_reads.read_installation(connection)
 
     def ensure_target(self, target: Target) -> Target:
-        """Insert or update by name."""
+        """Insert or update by name; a target that is stored as it should be costs no write."""
+        with self._db.read() as connection:
+            for known in sql_reads.read_targets(connection):
+                if known == replace(target, id=known.id):
+                    return known
         with self._db.write() as connection:
             return sql_writes.upsert_target(connection, target)
 

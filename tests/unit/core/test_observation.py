@@ -1,0 +1,170 @@
+"""What an observed run changes: it is over only when its driver is proven dead."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from platyspark_provider.core.app_state import AppState, Refused
+from platyspark_provider.core.model import Cluster
+from platyspark_provider.core.records import AppObserved, Policy
+from platyspark_provider.core.states import APP_SENT, AppPhase, ClusterPhase, FailureClass, LogState
+from platyspark_provider.core.transitions import apply_to_app
+from tests.builders import NOW, in_phase, make_attempt, make_cluster
+
+READY = make_cluster(phase=ClusterPhase.READY, external_id="j-1")
+DEAD = make_cluster(phase=ClusterPhase.DEAD, external_id="j-1", live_key=None, observed_state="TERMINATED")
+ASKED = {"stop_requested_at": NOW, "stop_reason": "killed", "stop_actor": "user:x"}
+OURS = {"stop_requested_at": NOW, "stop_reason": "the backend reports failed", "stop_actor": "backend"}
+
+
+def state_in(phase: AppPhase, *, cluster: Cluster | None = READY, wanted: bool = False, **attempt: Any) -> AppState:
+    app, current = in_phase(phase, **{"cluster_id": 7, "external_id": "s-1", **attempt})
+    app = replace(app, cluster_id=7, wanted_generation=2 if wanted else 1)
+    return AppState(app=app, attempt=current, wanted=make_attempt(generation=2) if wanted else None, cluster=cluster)
+
+
+def observe(state: AppState, seen: Any, **values: Any) -> AppState:
+    fact = AppObserved(app_id=1, generation=1, epoch=1, state=seen, **values)
+    done = apply_to_app(state, fact, policy=Policy(), actor="observer", now=NOW)
+    assert isinstance(done, AppState), done
+    return done
+
+
+@pytest.mark.parametrize("phase", sorted(set(AppPhase) - APP_SENT))
+def test_observed_what_nobody_sent_is_refused(phase: AppPhase) -> None:
+    fact = AppObserved(app_id=1, generation=1, epoch=1, state="running")
+    done = apply_to_app(state_in(phase), fact, policy=Policy(), actor="observer", now=NOW)
+    assert isinstance(done, Refused)
+    assert done.code == "not_sent"
+
+
+def test_observed_pending_keeps_what_is_told() -> None:
+    done = observe(state_in(AppPhase.PENDING), "pending", external_detail={"link": "u"})
+    assert (done.attempt.phase, done.attempt.observed_at, done.attempt.external_detail) == (AppPhase.PENDING, NOW, {"link": "u"})
+    assert done.events == ()
+
+
+def test_observed_running_for_the_first_time_is_running() -> None:
+    earlier = NOW - timedelta(minutes=1)
+    assert observe(state_in(AppPhase.PENDING), "running", started_at=earlier).attempt.started_at == earlier
+    done = observe(state_in(AppPhase.PENDING), "running")
+    assert (done.attempt.phase, done.app.phase, done.attempt.started_at) == (AppPhase.RUNNING, AppPhase.RUNNING, NOW)
+    assert observe(replace(done, events=()), "running").events == ()
+
+
+@pytest.mark.parametrize("phase", [AppPhase.CANCELLING, AppPhase.STOP_UNPROVEN])
+def test_observed_running_while_it_is_stopped_changes_no_phase(phase: AppPhase) -> None:
+    assert observe(state_in(phase, **ASKED), "running").attempt.phase is phase
+
+
+@pytest.mark.parametrize("phase", sorted(APP_SENT))
+def test_observed_succeeded_ends_well_from_any_phase_and_has_a_log(phase: AppPhase) -> None:
+    done = observe(state_in(phase), "succeeded")
+    assert (done.attempt.phase, done.attempt.ended_at, done.attempt.log_state) == (AppPhase.SUCCEEDED, NOW, LogState.PENDING)
+
+
+def test_observed_failed_with_a_dead_driver_is_failed() -> None:
+    done = observe(state_in(AppPhase.RUNNING, started_at=NOW), "failed", driver="dead", proof="yarn", reason="exit 1", ended_at=NOW)
+    attempt = done.attempt
+    assert (attempt.phase, attempt.death_proof, attempt.log_state) == (AppPhase.FAILED, "yarn", LogState.PENDING)
+    assert attempt.failure is not None
+    assert (attempt.failure.summary, attempt.failure.is_complete) == ("exit 1", False)
+    silent = observe(state_in(AppPhase.RUNNING), "failed", driver="dead").attempt
+    assert (silent.failure.summary if silent.failure else None) == "The backend reports a failure."
+    assert silent.death_proof == "dead"
+
+
+@pytest.mark.parametrize("driver", ["alive", "unknown"])
+def test_observed_failed_without_proof_is_ended_by_us_before_anything_else(driver: str) -> None:
+    done = observe(state_in(AppPhase.RUNNING, started_at=NOW, wanted=True), "failed", driver=driver, reason="exit 1")
+    attempt = done.attempt
+    assert (attempt.phase, attempt.stop_actor, attempt.stop_reason) == (
+        AppPhase.CANCELLING,
+        "backend",
+        "the backend reports failed: exit 1",
+    )
+    assert done.app.generation == 1
+
+
+def test_observed_failed_without_proof_during_a_stop_leaves_the_stop_as_it_is() -> None:
+    state = state_in(AppPhase.CANCELLING, started_at=NOW, **ASKED)
+    done = observe(state, "failed")
+    assert (done.attempt.stop_actor, done.attempt.phase, done.events) == ("user:x", AppPhase.CANCELLING, ())
+
+
+def test_observed_over_after_a_stop_was_asked_for_is_stopped_and_begins_the_wanted() -> None:
+    done = observe(state_in(AppPhase.CANCELLING, started_at=NOW, wanted=True, **ASKED), "cancelled", driver="dead", proof="yarn")
+    assert (done.attempt.phase, done.attempt.death_proof) == (AppPhase.STOPPED, "yarn")
+    assert (done.app.generation, done.app.phase) == (2, AppPhase.NEW)
+
+
+def test_observed_cancelled_by_somebody_else_says_so() -> None:
+    attempt = observe(state_in(AppPhase.RUNNING, started_at=NOW), "cancelled", driver="dead", reason="console").attempt
+    assert attempt.failure is not None
+    assert (attempt.failure.klass, attempt.failure.summary) == (FailureClass.EXTERNAL_KILL, "Cancelled by somebody else. console")
+
+
+def test_observed_cancelled_because_we_distrusted_the_record_is_nobody_elses_kill() -> None:
+    attempt = observe(state_in(AppPhase.CANCELLING, started_at=NOW, **OURS), "cancelled", driver="dead").attempt
+    assert attempt.failure is not None
+    assert (attempt.phase, attempt.failure.klass) == (AppPhase.FAILED, FailureClass.UNKNOWN)
+    assert "the backend reports failed" in attempt.failure.summary
+
+
+def test_observed_cancelled_before_its_start_is_dead_without_further_proof() -> None:
+    attempt = observe(state_in(AppPhase.PENDING), "cancelled").attempt
+    assert (attempt.phase, attempt.death_proof, attempt.log_state) == (AppPhase.FAILED, "never started", LogState.NONE)
+
+
+def test_observed_cancelled_before_its_start_with_its_cluster_goes_elsewhere_for_free() -> None:
+    done = observe(state_in(AppPhase.PENDING, cluster=DEAD, sends=1, sent_at=NOW), "cancelled")
+    attempt = done.attempt
+    assert (attempt.phase, attempt.external_id, attempt.cluster_id, done.app.cluster_id) == (AppPhase.WAIT_CLUSTER, None, None, None)
+    assert attempt.sent_at is None
+
+
+def test_observed_cancelled_before_its_start_after_a_stop_is_stopped() -> None:
+    assert observe(state_in(AppPhase.CANCELLING, cluster=DEAD, **ASKED), "cancelled").attempt.phase is AppPhase.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("klass", "reason", "expected", "summary"),
+    [
+        (None, None, FailureClass.INFRASTRUCTURE, "Its cluster ended: TERMINATED"),
+        (FailureClass.CAPACITY, "no spot", FailureClass.CAPACITY, "Its cluster ended: no spot"),
+    ],
+)
+def test_observed_over_with_its_cluster_has_the_clusters_fault(
+    klass: FailureClass | None, reason: str | None, expected: FailureClass, summary: str
+) -> None:
+    cluster = replace(DEAD, failure_class=klass, observed_reason=reason)
+    attempt = observe(state_in(AppPhase.RUNNING, cluster=cluster, started_at=NOW), "failed").attempt
+    assert attempt.failure is not None
+    assert (attempt.failure_class, attempt.failure.summary, attempt.death_proof) == (expected, summary, "cluster terminated")
+
+
+def test_observed_gone_from_a_living_cluster_is_not_over() -> None:
+    """A record may age out (1,000 on EMR) while a detached driver writes on: no second writer may start."""
+    done = observe(state_in(AppPhase.RUNNING, started_at=NOW, wanted=True), "gone")
+    assert (done.attempt.phase, done.attempt.stop_reason, done.app.generation) == (AppPhase.CANCELLING, "the backend reports gone", 1)
+    assert observe(replace(done, events=()), "gone").attempt.phase is AppPhase.CANCELLING
+
+
+@pytest.mark.parametrize("cluster", [DEAD, None], ids=["ended", "none"])
+def test_observed_gone_with_its_cluster_is_lost(cluster: Cluster | None) -> None:
+    attempt = observe(state_in(AppPhase.RUNNING, cluster=cluster, started_at=NOW), "gone").attempt
+    assert (attempt.phase, attempt.failure_class, attempt.log_state) == (AppPhase.LOST, FailureClass.UNKNOWN, LogState.PENDING)
+    assert attempt.death_proof == ("cluster terminated" if cluster else None)
+
+
+@pytest.mark.parametrize(("proof", "kept"), [("yarn", "yarn"), (None, "dead")])
+def test_observed_gone_and_proven_dead_is_lost_with_the_proof(proof: str | None, kept: str) -> None:
+    attempt = observe(state_in(AppPhase.RUNNING), "gone", driver="dead", proof=proof).attempt
+    assert (attempt.phase, attempt.death_proof) == (AppPhase.LOST, kept)
+
+
+def test_observed_gone_with_its_cluster_after_a_stop_is_stopped() -> None:
+    attempt = observe(state_in(AppPhase.CANCELLING, cluster=DEAD, started_at=NOW, **ASKED), "gone").attempt
+    assert (attempt.phase, attempt.death_proof) == (AppPhase.STOPPED, "cluster terminated")

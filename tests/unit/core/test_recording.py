@@ -1,0 +1,200 @@
+"""A batch of facts over rows: what it needs loaded, what it leaves, which clusters it asks for."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from platyspark_provider.core.assignment import intended_cluster, intended_event, live_key_of
+from platyspark_provider.core.keys import cluster_key
+from platyspark_provider.core.model import App, Attempt, Cluster, Lease
+from platyspark_provider.core.recording import Recorded, Rows, app_ids, cluster_ids, live_keys, logged_attempts, record_all
+from platyspark_provider.core.records import (
+    AppObserved,
+    ClusterAssigned,
+    ClusterObserved,
+    CreateEnded,
+    CreateIntended,
+    LogLookedFor,
+    Policy,
+    Record,
+    SendIntended,
+    Waiting,
+)
+from platyspark_provider.core.states import AppPhase, ClusterPhase, LogState
+from tests.builders import NOW, in_phase, make_app, make_attempt, make_cluster, make_cluster_spec, make_spec
+
+HELD = Lease(owner="me", epoch=1)
+
+
+def waiting_app(app_id: int = 1, **spec: Any) -> tuple[App, Attempt]:
+    app = make_app(id=app_id, phase=AppPhase.WAIT_CLUSTER, lease=HELD)
+    return app, make_attempt(app_id=app_id, phase=AppPhase.WAIT_CLUSTER, spec=make_spec(cluster=make_cluster_spec(**spec)))
+
+
+def rows_of(*works: tuple[App, Attempt], clusters: tuple[Cluster, ...] = (), more: tuple[Attempt, ...] = ()) -> Rows:
+    attempts = [attempt for _, attempt in works] + list(more)
+    return Rows(
+        apps={app.id: app for app, _ in works},
+        attempts={(a.app_id, a.generation): a for a in attempts},
+        clusters={c.id: c for c in clusters},
+    )
+
+
+def take(rows: Rows, *facts: Record, only_app: int | None = None) -> Recorded:
+    return record_all(rows, facts, targets={"default": 1}, policy=Policy(), actor="observer", only_app=only_app, now=NOW)
+
+
+def assigned(app_id: int = 1, epoch: int = 1) -> ClusterAssigned:
+    return ClusterAssigned(app_id=app_id, generation=1, epoch=epoch)
+
+
+def test_ids_of_a_batch_are_sorted_and_apart() -> None:
+    facts: list[Record] = [
+        Waiting(app_id=9, generation=1, epoch=1, reason="x", message="x"),
+        CreateIntended(cluster_id=4, epoch=1, nonce="n"),
+        LogLookedFor(app_id=2, generation=5, tail=None, log_uri=None),
+        assigned(2),
+        ClusterObserved(cluster_id=1, epoch=1, state="ready", raw_state="WAITING"),
+        LogLookedFor(app_id=2, generation=3, tail=None, log_uri=None),
+    ]
+    assert (app_ids(facts), cluster_ids(facts), logged_attempts(facts)) == ([2, 9], [1, 4], [(2, 3), (2, 5)])
+
+
+def test_live_keys_are_those_of_known_apps_that_ask_for_a_cluster() -> None:
+    work = waiting_app()
+    rows = rows_of(work)
+    assert live_keys(rows, [assigned(1), assigned(1), assigned(99), SendIntended(app_id=1, generation=1, epoch=1, nonce="n")]) == [
+        live_key_of(*work)
+    ]
+
+
+def test_assigned_without_a_live_cluster_asks_for_it_and_changes_nothing() -> None:
+    rows = rows_of(waiting_app(1), waiting_app(2), waiting_app(3, name="other"))
+    done = take(rows, assigned(1), assigned(2), assigned(3))
+    assert done.rows == rows
+    assert (done.answers, done.events) == ((), ())
+    assert [c.live_key for c in done.missing] == sorted({live_key_of(*waiting_app(i, name=n)) for i, n in ((1, "shared"), (3, "other"))})
+    assert {c.phase for c in done.missing} == {ClusterPhase.INTENT}
+
+
+def test_assigned_with_the_cluster_inserted_joins_it() -> None:
+    rows = rows_of(waiting_app())
+    (missing,) = take(rows, assigned()).missing
+    made = replace(missing, id=5, generation=3)
+    done = take(replace(rows, clusters={5: made}), assigned())
+    assert done.missing == ()
+    assert done.rows.apps[1].cluster_id == 5
+    assert done.answers[0].cluster == made
+    assert [(e.kind, e.detail) for e in done.events] == [("app.cluster_assigned", {"cluster_id": 5})]
+    again = take(done.rows, assigned())
+    assert (again.events, again.rows) == ((), done.rows)
+
+
+def test_assigned_after_its_cluster_ended_in_the_batch_is_refused_until_the_next() -> None:
+    cluster = make_cluster(phase=ClusterPhase.READY, external_id="j-1", lease=HELD)
+    rows = rows_of(waiting_app(), clusters=(cluster,))
+    over = ClusterObserved(cluster_id=7, epoch=1, state="dead", raw_state="TERMINATED")
+    done = take(rows, over, assigned())
+    assert [a.refusal for a in done.answers] == [None, "cluster_ending"]
+    assert len(take(done.rows, assigned()).missing) == 1
+
+
+def test_live_key_is_shared_unless_the_cluster_is_dedicated() -> None:
+    app, attempt = waiting_app()
+    other = replace(app, id=2)
+    assert live_key_of(app, attempt) == live_key_of(other, attempt) == cluster_key("test", attempt.spec.cluster)
+    _, alone = waiting_app(dedicated=True)
+    assert live_key_of(app, alone) != live_key_of(other, alone)
+    assert live_key_of(app, alone) != cluster_key("test", alone.spec.cluster)
+
+
+def test_intended_cluster_holds_its_live_key_from_the_start() -> None:
+    app, attempt = waiting_app()
+    cluster = intended_cluster(app, attempt, target_id=3, now=NOW)
+    assert (cluster.live_key, cluster.cluster_key, cluster.target_id, cluster.spec) == (
+        live_key_of(app, attempt),
+        live_key_of(app, attempt),
+        3,
+        attempt.spec.cluster,
+    )
+    event = intended_event(replace(cluster, id=5, generation=2), actor="observer")
+    assert (event.object_kind, event.object_id, event.generation, event.kind) == ("cluster", 5, 2, "cluster.intent")
+
+
+def test_refused_fact_leaves_the_rows_and_answers_with_them() -> None:
+    work = waiting_app()
+    cluster = make_cluster(lease=HELD)
+    rows = rows_of(work, clusters=(cluster,))
+    done = take(
+        rows,
+        SendIntended(app_id=1, generation=1, epoch=0, nonce="n"),
+        AppObserved(app_id=1, generation=1, epoch=1, state="running"),
+        CreateIntended(cluster_id=7, epoch=0, nonce="n"),
+        CreateEnded(cluster_id=7, epoch=1, result="created", external_id="j-1"),
+        LogLookedFor(app_id=1, generation=9, tail="x", log_uri=None),
+    )
+    assert [a.refusal for a in done.answers] == ["stale_epoch", "not_sent", "stale_epoch", "not_creating", "not_found"]
+    assert (done.rows, done.events) == (rows, ())
+    assert [a.cluster for a in done.answers[2:4]] == [cluster, cluster]
+    assert all(a.work is not None and a.work.app == work[0] for a in (done.answers[0], done.answers[1], done.answers[4]))
+
+
+def test_unknown_rows_and_targets_are_refused() -> None:
+    rows = rows_of(waiting_app(target="gone"))
+    done = take(rows, assigned(), assigned(99), CreateIntended(cluster_id=99, epoch=1, nonce="n"))
+    assert [a.refusal for a in done.answers] == ["no_target", "not_found", "not_found"]
+
+
+def test_facts_for_one_app_are_its_own_and_its_clusters() -> None:
+    app, attempt = waiting_app()
+    cluster = make_cluster(lease=HELD)
+    rows = rows_of((replace(app, cluster_id=7), attempt), waiting_app(2), clusters=(cluster, replace(cluster, id=8, live_key=None)))
+    facts: list[Record] = [CreateIntended(cluster_id=i, epoch=1, nonce="n") for i in (7, 8)]
+    done = take(rows, *facts, Waiting(app_id=2, generation=1, epoch=1, reason="x", message="x"), only_app=1)
+    assert [a.refusal for a in done.answers] == [None, "not_yours", "not_yours"]
+    assert done.answers[2].work is None
+    assert [a.refusal for a in take(rows, facts[0], only_app=99).answers] == ["not_yours"]
+
+
+def test_log_of_an_older_generation_neither_sees_nor_begins_the_wanted_one() -> None:
+    app, current = in_phase(AppPhase.CANCELLING, generation=2)
+    app = replace(app, generation=2, wanted_generation=3, lease=HELD)
+    old = make_attempt(generation=1, phase=AppPhase.FAILED, log_state=LogState.PENDING, cluster_id=7)
+    wanted = make_attempt(generation=3)
+    rows = rows_of((app, current), clusters=(make_cluster(),), more=(old, wanted))
+    done = take(rows, LogLookedFor(app_id=1, generation=1, tail="x", log_uri=None))
+    assert done.rows.attempts[1, 1].log_state is LogState.ARRIVED
+    assert (done.rows.apps[1], done.rows.attempts[1, 2], done.rows.attempts[1, 3]) == (app, current, wanted)
+    assert done.answers[0].work is not None
+    assert done.answers[0].work.attempt == current
+
+
+@pytest.mark.parametrize(
+    ("generation", "attempt", "code"),
+    [
+        (2, {}, "other_generation"),
+        (1, {"phase": AppPhase.SENDING}, "not_waiting"),
+        (1, {"stop_requested_at": NOW, "stop_reason": "killed"}, "stop_requested"),
+    ],
+)
+def test_assigned_to_an_app_that_waits_for_no_cluster_is_refused(generation: int, attempt: dict[str, Any], code: str) -> None:
+    app, current = waiting_app()
+    done = take(rows_of((app, replace(current, **attempt))), replace(assigned(), generation=generation))
+    assert [a.refusal for a in done.answers] == [code]
+    assert done.missing == ()
+
+
+@pytest.mark.parametrize(
+    ("lease", "held"),
+    [
+        (Lease(), False),
+        (Lease(owner="me"), False),
+        (Lease(owner="me", until=NOW), False),
+        (Lease(owner="me", until=NOW + timedelta(milliseconds=1)), True),
+        (Lease(owner=None, until=NOW + timedelta(days=1)), False),
+    ],
+)
+def test_lease_is_held_until_its_end(lease: Lease, held: bool) -> None:
+    assert lease.is_held(NOW) is held
