@@ -1,6 +1,8 @@
 """Airflow's configuration for a stack, as environment variables: loopback only, no examples, no telemetry, quick to notice a change."""
 
 import base64
+import hashlib
+import importlib.metadata
 import json
 import os
 import secrets
@@ -9,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import platyspark_provider
 from demo.processes import MARK
 
 REGION = "us-east-1"
@@ -92,6 +95,13 @@ def options(*, home: Path, url: str, log_port: int, keys: Mapping[str, str], dag
 def as_environment(values: Mapping[tuple[str, str], str]) -> dict[str, str]:
     """Return options as Airflow reads them from the environment."""
     return {f"AIRFLOW__{section.upper()}__{option.upper()}": value for (section, option), value in values.items()}
+
+
+def schema_fingerprint() -> str:
+    """Return what tells one set of tables from another: every installed version, and the text of our migrations."""
+    versions = sorted(f"{found.name}=={found.version}" for found in importlib.metadata.distributions())
+    migrations = sorted((Path(platyspark_provider.__file__).parent / "store" / "migrations" / "versions").glob("*.py"))
+    return hashlib.sha256(b"".join([*(line.encode() for line in versions), *(path.read_bytes() for path in migrations)])).hexdigest()
 
 
 def aws_connection(endpoint_url: str) -> str:

@@ -23,6 +23,7 @@ from demo.airflow_config import (
     options,
     platyspark_connection,
     save_secrets,
+    schema_fingerprint,
 )
 from demo.database import Database, Postgres, Sqlite, postmaster
 from demo.processes import Child, StackError, end, free_port, marked, wait_for
@@ -196,7 +197,7 @@ class Stack:
             self._database.start()
             keys = kept_secrets(self.home / "secrets.json")
             self.env = self._environment(keys)
-            self.airflow("db", "migrate")
+            self._migrate()
             self._on_step("database")
             self._emr = emr.result()
         self._on_step(f"local EMR endpoint {self._emr.url}")
@@ -209,6 +210,13 @@ class Stack:
             "AIRFLOW_CONN_AWS_DEFAULT": aws_connection(self._emr.url),
             "AIRFLOW_CONN_PLATYSPARK_DEFAULT": platyspark_connection(self.url, token),
         }
+
+    def _migrate(self) -> None:
+        """Bring the tables up to date, unless nothing that is installed has changed since the last time."""
+        stamp, current = self.home / "migrated", schema_fingerprint()
+        if not stamp.exists() or stamp.read_text(encoding="utf-8") != current:
+            self.airflow("db", "migrate")
+            stamp.write_text(current, encoding="utf-8")
 
     def _environment(self, keys: Mapping[str, str]) -> dict[str, str]:
         spec = self.spec

@@ -16,6 +16,7 @@ from demo.stack import Stack, end_leftovers
 DAG = "flight_delays"
 RUN_LIMIT_S = 600.0
 GUARD_S = 5.0
+LOG_LINES = 15
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -96,6 +97,7 @@ def _first_run(stack: Stack, started_at: float) -> None:
         _say(f"  first green run {time.time() - started_at:.0f} s after the start")
     else:
         _say(f"✗ {DAG} is {state}: look at {stack.url}/dags/{DAG}/runs/{run_id}")
+        _tell_failures(stack, run_id)
     print("\n  Next: trigger flight_delays_broken and read its error card.  Ctrl-C stops everything.", flush=True)
 
 
@@ -105,6 +107,13 @@ def _tell_changes(stack: Stack, run_id: str, seen: dict[str, str]) -> None:
         if seen.get(task["task_id"]) != state:
             seen[task["task_id"]] = state
             _say(f"  {task['task_id']}: {'waiting for Spark, no worker slot used' if state == 'deferred' else state}")
+
+
+def _tell_failures(stack: Stack, run_id: str) -> None:
+    for task in stack.api.tasks(DAG, run_id):
+        if task["state"] == "failed":
+            lines = stack.api.log(DAG, run_id, task["task_id"], try_number=task["try_number"]).splitlines()
+            _say("\n".join([f"  the end of the log of {task['task_id']}:", *lines[-LOG_LINES:]]))
 
 
 def _stay(stack: Stack) -> None:

@@ -1,5 +1,7 @@
 """An Airflow DAG of the demo: a year of flights joined with weather, planes, airlines and airports by Spark, then checked."""
 
+from datetime import timedelta
+
 from airflow.sdk import DAG, task
 
 from platyspark_provider import SparkAppOperator
@@ -12,6 +14,8 @@ with DAG("flight_delays", tags=["demo", "team:demo"], max_active_runs=1, doc_md=
         task_id="delays",
         application="jobs/flight_delays.py",
         args=[f"s3://{BUCKET}/data", f"s3://{BUCKET}/flight_delays"],
+        retries=1,
+        retry_delay=timedelta(seconds=5),
     )
 
     @task
