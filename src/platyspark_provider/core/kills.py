@@ -50,6 +50,13 @@ def why_over(task: TaskFacts | None) -> str | None:
     return None
 
 
+def why_gone(task: TaskFacts | None) -> str | None:
+    """Return why nobody will come back for an application, in words; None while its task lives, retries or was cleared."""
+    if task is not None and not task.is_current:
+        return None
+    return why_over(task)
+
+
 def judge_kill(app: App, current: Attempt, wanted: Attempt | None, generation: int, *, ti_id: str, task: TaskFacts | None) -> KillVerdict:
     """Decide what a kill of `generation`, asked for by `ti_id`, means."""
     if app.owner_ti_id != ti_id:

@@ -83,8 +83,8 @@ def decide_submission(app: App | None, attempt: Attempt | None, request: AppRequ
         return _again(app, attempt, "the request changed before its files were uploaded")
     if not attempt.phase.is_terminal or (owned and attempt.acknowledged_at is None):
         return Attach(generation=attempt.generation, changed=changed)
-    if request.reuse is Reuse.RESULT and attempt.phase is AppPhase.SUCCEEDED:
-        return Attach(generation=attempt.generation, changed=changed)
+    if attempt.phase is AppPhase.SUCCEEDED and (owned or request.reuse is Reuse.RESULT):
+        return Attach(generation=attempt.generation, changed=changed)  # owned: the task died after it had taken the success
     return _again(app, attempt, "submitted again")
 
 

@@ -7,7 +7,7 @@ from typing import Literal, assert_never
 
 from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.governance import Resolution, resolve
-from platyspark_provider.core.kills import CallOffWanted, Denied, StopCurrent, judge_kill
+from platyspark_provider.core.kills import CallOffWanted, Denied, StopCurrent, judge_kill, why_gone
 from platyspark_provider.core.profiles import Profiles
 from platyspark_provider.core.records import (
     AppDetail,
@@ -19,6 +19,7 @@ from platyspark_provider.core.records import (
     Policy,
     Record,
     RecordAnswer,
+    SendIntended,
     Snapshot,
     SubmitAnswer,
     TaskFacts,
@@ -234,6 +235,7 @@ class RegistryService:
         """Record facts in order; a task records about its own application, and intends only while its try is current."""
         if ti_id is None:
             self._caller.require("reconciler")
+            self._stop_orphans(records)
             return self._store.record(records, policy=self._policy, actor=self._caller.actor)
         task = self._access.task(ti_id)
         apps = self._access.own_apps(task)
@@ -244,10 +246,30 @@ class RegistryService:
         answers = iter(self._store.record(taken, policy=self._policy, actor=actor_of(task), only_app=own.id) if taken else ())
         return tuple(refusal or next(answers) for refusal in refused)
 
+    def _stop_orphans(self, records: Sequence[Record]) -> None:
+        """Stop what is about to be sent for a task that is over: it died in its submit and never learned the app's id.
+
+        A task that does not wait has acknowledged its generation at once, so that its end does not count.
+        """
+        for record in records:
+            if not isinstance(record, SendIntended):
+                continue
+            detail = self._store.detail(record.app_id)
+            app, owner = detail.app, detail.app.owner_ti_id
+            if owner is None or detail.attempt.acknowledged_at is not None:
+                continue
+            over = why_gone(self._tasks.facts(owner))
+            if over is not None:
+                self._store.change_app(app.id, app.generation, _stopping(over))
+
     def lease(self, name: str, *, holder: str, seconds: float) -> bool:
         """Take or renew a named lease; False when another holds it."""
         self._caller.require("reconciler")
         return self._store.lease(name, holder=holder, seconds=seconds)
+
+
+def _stopping(reason: str) -> Callable[[AppState, datetime], AppState]:
+    return lambda state, now: request_stop(state, reason=reason, actor="registry", now=now)
 
 
 def _owner(known: Known | None) -> str | None:

@@ -5,12 +5,13 @@ import pytest
 from platyspark_provider.core.profiles import profiles_from_mapping
 from platyspark_provider.core.records import PastTry
 from platyspark_provider.core.spec import AppRequest
-from platyspark_provider.core.states import AppKind
+from platyspark_provider.core.states import AppKind, AppPhase
 from platyspark_provider.errors import NotAllowed, NotFound, StoreBusy
 from platyspark_provider.registry.identity import ScriptedTasks, actor_of
 from platyspark_provider.registry.service import RegistryService
 from platyspark_provider.store.memory import InMemoryStore
 from tests.builders import make_request
+from tests.desks import TI, Desk
 from tests.registry_world import local_request, make_task, open_world
 
 
@@ -99,3 +100,26 @@ def test_submit_of_broken_profiles_attaches_a_retry_of_a_team_token_only_in_its_
 
 def test_actor_of_a_mapped_task_names_its_index() -> None:
     assert actor_of(make_task(map_index=3, try_number=2)) == "task:sales/daily[3]/run-1#2"
+
+
+@pytest.mark.parametrize(("state", "sent"), [("running", True), ("up_for_retry", True), ("deferred", True), ("failed", False)])
+def test_observer_sends_nothing_for_a_task_that_is_over(state: str, sent: bool) -> None:
+    """The task died in its submit: it never learned the app's id, so its `on_kill` could not stop it."""
+    desk = Desk()
+    answer = desk.registry.submit(make_request(), ti_id=TI)
+    desk.registry.ready(answer.app.id, 1, ti_id=TI)
+    desk.add_task(state=state)
+    desk.pass_once()
+    assert bool(desk.backend.runs) is sent
+    if not sent:
+        assert desk.detail(answer.app.id).app.phase is AppPhase.STOPPED
+
+
+def test_observer_sends_for_a_task_that_did_not_wait() -> None:
+    desk = Desk()
+    answer = desk.registry.submit(make_request(), ti_id=TI)
+    desk.registry.ready(answer.app.id, 1, ti_id=TI)
+    desk.registry.acknowledge(answer.app.id, 1, ti_id=TI)
+    desk.add_task(state="success")
+    desk.pass_once()
+    assert len(desk.backend.runs) == 1
