@@ -149,7 +149,7 @@ class AirflowApi:
         """Return a try's log as text, errors with their traces included."""
         path = f"{_task(dag_id, run_id, task_id)}/logs/{try_number}"
         answer = self.call("GET", path, map_index=map_index, full_content="true")
-        return "\n".join(_line(entry) for entry in answer["content"])
+        return "\n".join(log_line(entry) for entry in answer["content"])
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, *, key: str = "return_value", map_index: int = -1) -> Any:
         """Return a value a task pushed."""
@@ -186,7 +186,7 @@ def _mapped(map_index: int) -> str:
     return "" if map_index < 0 else f"/{map_index}"
 
 
-def _line(entry: Any) -> str:
+def log_line(entry: Any) -> str:
     """Return one log entry as text; Airflow sends entries as objects, the error beside the event."""
     if isinstance(entry, str):
         return entry
