@@ -24,6 +24,12 @@ _MAX_COMPRESSED_BYTES = 128 * 1024 * 1024
 _STDOUT_GRACE = timedelta(seconds=60)
 _SUBMITTED = re.compile(r"Submitted application (application_\d+_\d+)")
 _REPORT = re.compile(r"Application report for (application_\d+_\d+) \(state: ([A-Z_]+)\)")
+# How Spark's YARN client (deploy.yarn.Client) ends when its log level hides the reports. It ends in the same words when it
+# merely lost YARN, and then says so before: such an application may well go on.
+_FAILED = re.compile(r"SparkException: Application (application_\d+_\d+) finished with failed status")
+_KILLED = re.compile(r"SparkException: Application (application_\d+_\d+) is killed")
+_REASON = "Application diagnostics message: "
+_LOST_YARN = re.compile(r"Failed to contact YARN for application|Application application_\d+_\d+ not found")
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
@@ -56,8 +62,14 @@ def report_from_stderr(text: str) -> StepReport:
     """Read the YARN client's lines; both values are None when no application was submitted."""
     submitted = _SUBMITTED.findall(text)
     reports = _REPORT.findall(text)
-    id_ = submitted[-1] if submitted else (reports[-1][0] if reports else None)
+    failed, killed = _FAILED.findall(text), _KILLED.findall(text)
+    named = submitted or [application for application, _ in reports] or failed or killed
+    id_ = named[-1] if named else None
     states = [state for application, state in reports if application == id_]
+    if not _LOST_YARN.search(text):
+        # a log without the reason shows no errors at all, so it can't tell whether YARN was lost
+        states += ["FAILED"] if id_ in failed and _REASON in text else []
+        states += ["KILLED"] if id_ in killed else []
     return StepReport(application_id=id_, final_state=states[-1] if states else None)
 
 

@@ -18,7 +18,7 @@ _KILL_STEP_PAGES = 4
 # Fails unless nothing of the tag is left, so that its success is a proof. `for x in $(f)` would hide f's failure.
 _KILL_SCRIPT = """set -euo pipefail
 states=NEW,NEW_SAVING,SUBMITTED,ACCEPTED,RUNNING
-live() {{ yarn application -list -appTags '{tag}' -appStates "$states" | awk '/^application_/ {{print $1}}'; }}
+live() {{ yarn application -list -appTags '{tag}' -appStates "$states" | awk '$1 ~ /^application_/ {{print $1}}'; }}
 found=$(live)
 for one in $found; do yarn application -kill "$one"; done
 left=$(live)
@@ -106,13 +106,14 @@ class EmrStopper:
         return self._death_of_cluster(attempt.cluster)
 
     def _death_in_yarn(self, cluster: str, attempt: AttemptRef, step: Step | None) -> Death:
+        """Ask YARN, or else what its client and the kill step saw; a record that EMR no longer lists can't tell that the step ended."""
         ended = step is not None and step.state.is_ended
         applications = self._yarn.applications(cluster, [attempt.yarn_tag])
         if applications is not None:
             return death_from_applications(applications, step_ended=ended)
-        if not ended:
+        if step is not None and not ended:
             return Death(state="unknown")
-        proofs = [one for one in self._kill_steps(cluster, attempt) if _proves(one, step)]
+        proofs = [one for one in self._kill_steps(cluster, attempt) if _proves(one, step)] if ended else []
         if proofs:
             return Death(state="dead", proof=f"kill step {proofs[0].id} found nothing left of it in YARN")
         return self._death_from_log(cluster, attempt)

@@ -2,8 +2,10 @@
 
 import pytest
 
+from platyspark_provider.backends.emr_yarn import EmrYarn
 from platyspark_provider.backends.yarn import YarnApplication, YarnRest, death_from_applications
 from tests.unit.backends.aws_server import Answer, free_port, serve
+from tests.unit.backends.scripted_emr import backend
 
 RAW = {"id": "application_1_0001", "state": "RUNNING", "finalStatus": "UNDEFINED", "applicationTags": "plsp:a:1:1,mine"}
 
@@ -65,3 +67,24 @@ def test_death_all_ended_is_dead(step_ended: bool) -> None:
 def test_death_none_known_depends_on_the_step() -> None:
     assert death_from_applications([], step_ended=True).state == "dead"
     assert death_from_applications([], step_ended=False).state == "unknown"
+
+
+@pytest.mark.parametrize(("pause_s", "asked"), [(60.0, 2), (0.0, 3)])
+def test_silent_yarn_is_left_alone_for_a_moment_but_for_kills(pause_s: float, asked: int) -> None:
+    with backend({}) as (emr, _), serve(lambda *_: Answer(503, {})) as server:
+        yarn = EmrYarn(emr._api, server.url, pause_s=pause_s)
+        assert [yarn.applications("j-1", ["t"]), yarn.kill("j-1", "t"), yarn.applications("j-1", ["t"])] == [None, None, None]
+
+    assert len(server.seen) == asked
+    assert yarn.was_silent("j-1")
+
+
+def test_silent_yarn_of_one_cluster_does_not_silence_another() -> None:
+    def answer(_method: str, path: str, _body: object) -> Answer:
+        return Answer(503, {}) if "/j-1/" in path else Answer(200, {"apps": None})
+
+    with backend({}) as (emr, _), serve(answer) as server:
+        yarn = EmrYarn(emr._api, f"{server.url}/{{cluster}}")
+
+        assert yarn.applications("j-1", ["t"]) is None
+        assert yarn.applications("j-2", ["t"]) == ()

@@ -214,3 +214,33 @@ def test_report_from_stderr_reads_the_yarn_clients_last_word(text: str, applicat
     report = report_from_stderr(text)
 
     assert (report.application_id, report.final_state, report.is_ended) == (application, state, is_ended)
+
+
+LEVEL_ERROR = "26/01/01 ERROR Client: Application diagnostics message: User application exited with status 1\n"
+FAILED = f'Exception in thread "main" org.apache.spark.SparkException: Application {APPLICATION} finished with failed status\n'
+KILLED = f'Exception in thread "main" org.apache.spark.SparkException: Application {APPLICATION} is killed\n'
+LOST = f"26/01/01 ERROR Client: Failed to contact YARN for application {APPLICATION}.\njava.net.ConnectException: refused\n"
+LOST_REASON = f"26/01/01 ERROR Client: Application diagnostics message: Failed to contact YARN for application {APPLICATION}.\n"
+RUNNING = f"26/01/01 INFO Client: Application report for {APPLICATION} (state: RUNNING)\n"
+FINISHED = f"26/01/01 INFO Client: Application report for {APPLICATION} (state: FINISHED)\n\t final status: FAILED\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_ended"),
+    [
+        (SUBMITTED + RUNNING + FINISHED + LEVEL_ERROR + FAILED, True),
+        (LEVEL_ERROR + FAILED, True),
+        (KILLED, True),
+        (SUBMITTED + RUNNING, False),
+        (FAILED, False),
+        (f"26/01/01 ERROR Client: Application {APPLICATION} not found.\n{KILLED}", False),
+        (LOST + LOST_REASON + FAILED, False),
+        (SUBMITTED + RUNNING + LOST + LOST_REASON + FAILED, False),
+    ],
+    ids=["reported", "reports hidden", "killed", "cut off", "errors hidden", "forgotten", "yarn lost", "yarn lost after a report"],
+)
+def test_report_is_ended_only_by_what_the_client_saw_of_the_end(text: str, is_ended: bool) -> None:
+    """Spark's client fails in the same words when it merely lost YARN, and then its application may go on."""
+    report = report_from_stderr(text)
+
+    assert (report.application_id, report.is_ended) == (APPLICATION, is_ended)

@@ -214,6 +214,16 @@ def test_prove_dead_yarn_clients_last_report_is_proof_if_it_saw_the_end(state: s
     assert proof(steps, attempt=ref(spec=LOGGED))[0] == expected
 
 
+def test_prove_dead_step_that_is_no_longer_listed_can_still_be_proven_by_its_log() -> None:
+    text = "Submitted application application_1_0001\nApplication report for application_1_0001 (state: KILLED)\n"
+
+    arrived, missing = stored(text), Answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+    death = proof(listed() | {STDERR: lambda _: arrived}, attempt=ref(spec=LOGGED))
+    assert death == ("dead", "the step's log: application_1_0001 KILLED")
+    assert proof(listed() | {STDERR: lambda _: missing}, attempt=ref(spec=LOGGED))[0] == "unknown"
+
+
 @pytest.mark.parametrize(
     "log", [Answer(403, b"<Error><Code>AccessDenied</Code></Error>"), Answer(404, b"<Error><Code>NoSuchKey</Code></Error>")]
 )
