@@ -1,0 +1,3 @@
+"""Ends at once, without a Spark session."""
+
+print("tiny")
