@@ -115,6 +115,13 @@ def test_downgrade_to_base_leaves_nothing(airflow_database: sa.Engine, migrate: 
     assert tables(airflow_database) == []
 
 
+def test_downgrade_to_the_revision_they_are_at_leaves_the_tables(airflow_database: sa.Engine, migrate: Callable[..., None]) -> None:
+    migrate("initdb")
+    migrate("downgrade", REVISIONS[-1])
+    assert tables(airflow_database) == OURS
+    assert state(airflow_database) is SchemaState.CURRENT
+
+
 def test_upgrade_of_tables_without_a_version_keeps_them(airflow_database: sa.Engine, migrate: Callable[..., None]) -> None:
     metadata.create_all(airflow_database)
     with sql_store_factory(airflow_database)() as store:
@@ -214,6 +221,14 @@ def test_offline_upgrade_prints_every_table(
     assert [name for name in metadata.tables if f"CREATE TABLE IF NOT EXISTS {name}" not in printed] == []
     assert tables(engine) == []
     engine.dispose()
+
+
+def test_store_in_a_process_without_airflows_database_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow import settings
+
+    monkeypatch.setattr(settings, "engine", None)
+    with pytest.raises(RuntimeError, match="not configured"), airflow_store_factory()():
+        pass
 
 
 def mysql_engine() -> sa.Engine:

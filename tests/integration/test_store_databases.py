@@ -14,12 +14,13 @@ from platyspark_provider.core.records import ClaimRequest, ClusterAssigned, Poli
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.errors import StoreBusy
 from platyspark_provider.store import sql_engine
-from platyspark_provider.store.base import Store
+from platyspark_provider.store.base import Known, Store, Write
 from platyspark_provider.store.sql import SqlStore, sql_store_factory
 from platyspark_provider.store.sql_engine import Database
+from platyspark_provider.store.sql_writes import LostRace
 from platyspark_provider.store.tables import app, attempt
 from tests.builders import make_cluster_spec, make_spec, make_target
-from tests.store_steps import hold, move, on_cluster, started, submit
+from tests.store_steps import first, hold, move, on_cluster, started, submit
 
 Statement = tuple[str, Any]
 LINE = Event(object_kind="token", object_id=1, kind="x", message="m", actor="cli", at=datetime(2026, 1, 1, tzinfo=UTC))
@@ -128,6 +129,34 @@ def test_factory_on_a_function_asks_it_for_the_engine_when_opened(store_engine: 
     with factory() as store:
         store.now()
     assert asked == [1]
+
+
+def test_postgresql_first_submit_that_loses_is_asked_again_with_the_winners_row(postgres_engine: sa.Engine) -> None:
+    with sql_store_factory(postgres_engine)() as loser, sql_store_factory(postgres_engine)() as winner:
+        asked: list[Known | None] = []
+
+        def decide(known: Known | None, now: datetime) -> Write | None:
+            asked.append(known)
+            if known is None:
+                submit(winner)
+            return first()(known, now)
+
+        known = loser.submit_app("ads", "k", decide)
+        assert asked == [None, known]
+        assert [e.kind for e in winner.events()] == ["app.new"]
+
+
+def test_writer_that_loses_every_race_is_busy_in_the_end(store: Store) -> None:
+    assert isinstance(store, SqlStore)
+    tries: list[int] = []
+
+    def lose(_connection: sa.Connection) -> None:
+        tries.append(1)
+        raise LostRace
+
+    with pytest.raises(StoreBusy):
+        store._until_won(lose)
+    assert len(tries) > 1
 
 
 def test_sqlite_locked_is_busy_for_writers_and_nothing_for_readers(sqlite_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
