@@ -358,15 +358,18 @@ def test_snapshot_holds_live_and_unacknowledged(store: Store) -> None:
     conditions = (Condition(type="Waiting", reason="cluster", message="No cluster yet.", since=LATER),)
     live = submit(store, "a", conditions=conditions)
     ended = submit(store, "b")
-    move(store, ended.app.id, AppPhase.SUCCEEDED, ended_at=LATER, log_state=LogState.PENDING)
+    just_now = store.now()
+    move(store, ended.app.id, AppPhase.SUCCEEDED, ended_at=just_now, log_state=LogState.PENDING)
     taken = submit(store, "c")
-    move(store, taken.app.id, AppPhase.SUCCEEDED, acknowledged_at=LATER)
+    move(store, taken.app.id, AppPhase.SUCCEEDED, ended_at=just_now, acknowledged_at=just_now)
+    forgotten = submit(store, "d")
+    move(store, forgotten.app.id, AppPhase.SUCCEEDED, ended_at=just_now - timedelta(days=8))
     snapshot = store.snapshot()
     assert [(b.app_id, b.phase, b.note) for b in snapshot.apps] == [
         (live.app.id, AppPhase.WAIT_CLUSTER, "No cluster yet."),
         (ended.app.id, AppPhase.SUCCEEDED, ""),
     ]
-    assert (snapshot.apps[1].ended_at, snapshot.apps[1].log_state) == (LATER, LogState.PENDING)
+    assert (snapshot.apps[1].ended_at, snapshot.apps[1].log_state) == (just_now, LogState.PENDING)
     assert abs(store.now() - snapshot.at) < timedelta(minutes=1)
 
 

@@ -93,7 +93,7 @@ class Store(Protocol):
         whatever its time): apps not terminal, clusters not terminal with an app or an external id, logs pending."""
 
     def snapshot(self) -> Snapshot:
-        """Return live and unacknowledged applications as briefs; `note` is the first condition's message."""
+        """Return live applications, and ends of the last 7 days that no task took, as briefs; `note` is the first condition's message."""
 
     def app_by_key(self, scope: str, app_key: str) -> Known | None:
         """Return what is stored under a key."""

@@ -17,6 +17,7 @@ from platyspark_provider.core.states import LogState
 from platyspark_provider.errors import InvalidRequest, NotFound
 from platyspark_provider.store.base import Known, Write
 from platyspark_provider.store.writing import (
+    UNTAKEN_FOR,
     brief_of,
     check_key,
     detail_of,
@@ -234,7 +235,8 @@ class InMemoryStore:
     def _briefs(self) -> Iterator[AppBrief]:
         for app in self._apps.values():
             attempt = self._attempts[app.id, app.generation]
-            if attempt.acknowledged_at is None or not app.phase.is_terminal:
+            is_untaken = attempt.acknowledged_at is None and attempt.ended_at is not None and attempt.ended_at > self.now() - UNTAKEN_FOR
+            if is_untaken or not app.phase.is_terminal:
                 yield brief_of(app, attempt)
 
     def app_by_key(self, scope: str, app_key: str) -> Known | None:

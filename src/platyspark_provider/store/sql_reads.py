@@ -21,7 +21,7 @@ from platyspark_provider.store.sql_rows import (
 )
 from platyspark_provider.store.sql_types import datetime_from_ms, now_ms
 from platyspark_provider.store.tables import app, attempt, cluster, event, installation, target
-from platyspark_provider.store.writing import detail_of
+from platyspark_provider.store.writing import UNTAKEN_FOR, detail_of
 
 APP_LIVE = tuple(p for p in AppPhase if p not in APP_TERMINAL)
 CLUSTER_LIVE = tuple(p for p in ClusterPhase if not p.is_terminal)
@@ -137,14 +137,15 @@ def _due_clusters(connection: sa.Connection, now: datetime, app_id: int | None, 
 
 
 def read_snapshot(connection: sa.Connection) -> Snapshot:
-    """Return live and unacknowledged applications in two statements."""
+    """Return live applications and ends of the last days that nobody took, in two statements."""
+    now = database_now(connection)
     is_current = sa.and_(attempt.c.app_id == app.c.id, attempt.c.generation == app.c.generation)
     statement = (
         sa.select(
             app.c.id, app.c.generation, app.c.wanted_generation, app.c.phase, attempt.c.log_state, attempt.c.ended_at, app.c.conditions
         )
         .join_from(app, attempt, is_current)
-        .where(sa.or_(attempt.c.acknowledged_at.is_(None), attempt.c.phase.in_(APP_LIVE)))
+        .where(sa.or_(sa.and_(attempt.c.acknowledged_at.is_(None), attempt.c.ended_at > now - UNTAKEN_FOR), attempt.c.phase.in_(APP_LIVE)))
         .order_by(app.c.id)
     )
     briefs = tuple(
@@ -159,7 +160,7 @@ def read_snapshot(connection: sa.Connection) -> Snapshot:
         )
         for row in connection.execute(statement)
     )
-    return Snapshot(at=database_now(connection), apps=briefs)
+    return Snapshot(at=now, apps=briefs)
 
 
 def read_events(connection: sa.Connection, *, object_kind: str | None, object_id: int | None, after: int, limit: int) -> tuple[Event, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Target, Token
 from platyspark_provider.core.records import AppBrief, AppDetail
@@ -10,6 +10,9 @@ from platyspark_provider.errors import InvalidRequest, NotFound, Superseded
 
 KEY_CHARS = 1000
 """Longest app key; an index entry of PostgreSQL holds 2,700 bytes."""
+
+UNTAKEN_FOR = timedelta(days=7)
+"""How long an end that no task takes stays in the snapshot; a task that waits longer asks for its application itself."""
 
 
 def check_key(app_key: str) -> None:
