@@ -30,17 +30,21 @@ demo-check: setup  ## Run the demo headless on free ports and check every figure
 demo-clean:  ## End what the demo left running and remove .demo/
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m demo clean; else rm -rf .demo; fi
 
-.PHONY: check
-check: setup  ## Format, lint, types, layers, unit tests (under a minute)
+.PHONY: lint
+lint: setup  ## Format, lint, types, layers
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo >.cache/lint-imports.log || { cat .cache/lint-imports.log; exit 1; }
-	@$(BIN)/pytest -q tests/unit
+
+.PHONY: check
+check: lint  ## Lint and unit tests
+	@$(BIN)/pytest -q -n 2 --dist worksteal tests/unit
 
 .PHONY: test
-test: tools check  ## Everything: check, then integration, contract and end-to-end tests with real servers and Spark, and coverage
+test: tools lint  ## Everything: lint, then all tests with real servers and Spark, and coverage; the end-to-end ones share one Airflow
 	@$(BIN)/coverage erase
-	@$(BIN)/pytest -q --cov --cov-report=term:skip-covered tests
+	@$(BIN)/pytest -q -n 2 --dist worksteal --cov --cov-report= --ignore tests/e2e tests
+	@$(BIN)/pytest -q --cov --cov-append --cov-report=term:skip-covered tests/e2e
 
 .PHONY: bench
 bench: setup  ## Print measured ratios; nothing here fails by a timing

@@ -95,6 +95,11 @@ def raise_unless_succeeded(detail: AppDetail) -> None:
             raise SparkAppLost(f"{name} was lost: {summary} {where}.", hint="A retry starts it again.")
 
 
+def _proof(attempt: Attempt) -> str:
+    proof = attempt.death_proof
+    return "" if proof is None or proof == attempt.phase.value else f" ({proof})"
+
+
 def story(detail: AppDetail) -> list[str]:
     """Return the generation's life as lines for the task's log, oldest first."""
     attempt, cluster_id = detail.attempt, cluster_id_of(detail)
@@ -103,7 +108,7 @@ def story(detail: AppDetail) -> list[str]:
         (attempt.submitted_at, f"sent to cluster {cluster_id} as {attempt.external_id} (send {attempt.sends})"),
         (attempt.started_at, "running"),
         (attempt.stop_requested_at, f"stop asked for by {attempt.stop_actor}: {attempt.stop_reason}"),
-        (attempt.ended_at, f"{attempt.phase.value}" + (f" ({attempt.death_proof})" if attempt.death_proof else "")),
+        (attempt.ended_at, attempt.phase.value + _proof(attempt)),
     ]
     return [f"{at:%Y-%m-%d %H:%M:%S} UTC {what}" for at, what in steps if at is not None]
 

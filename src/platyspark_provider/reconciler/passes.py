@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from platyspark_provider.core.ports import Backends, Clock, Registry
 from platyspark_provider.core.records import ClaimRequest, Due
+from platyspark_provider.core.states import AppPhase
 from platyspark_provider.reconciler.adopt import adopt_clusters, adopt_runs
 from platyspark_provider.reconciler.kill import stop_runs
 from platyspark_provider.reconciler.logs import collect_logs
@@ -36,7 +37,8 @@ def run_steps(bench: Workbench, holder: str) -> None:
 
     A crash leaves leases that expire by themselves; what each step leaves is said at the step.
     """
-    rows = [ClaimRequest(kind="app", id=i) for i in bench.apps] + [ClaimRequest(kind="cluster", id=i) for i in bench.clusters]
+    apps = [w.app.id for w in bench.apps.values() if w.attempt.phase is not AppPhase.NEW]  # its task still works on that one
+    rows = [ClaimRequest(kind="app", id=i) for i in apps] + [ClaimRequest(kind="cluster", id=i) for i in bench.clusters]
     bench.claim(rows, holder)
     bench.report.apps, bench.report.clusters = len(bench.app_claims), len(bench.cluster_claims)
     try:
