@@ -73,6 +73,13 @@ def test_submit_with_local_file_names_uploads_until_ready(world: World) -> None:
     assert world.phase(answer.app.id) == "wait_cluster"
 
 
+def test_submit_on_hold_waits_for_its_task_though_nothing_is_uploaded(world: World) -> None:
+    answer = world.registry.submit(make_request(), ti_id="ti-1", hold=True)
+    assert (answer.missing_uploads, world.phase(answer.app.id)) == ({}, "new")
+    world.registry.ready(answer.app.id, 1, ti_id="ti-1")
+    assert world.phase(answer.app.id) == "wait_cluster"
+
+
 def test_submit_twice_by_one_try_attaches(world: World) -> None:
     first = world.submit()
     again = world.submit()

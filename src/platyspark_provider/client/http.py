@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Self, TypeVar
 
 import httpx
@@ -83,9 +84,10 @@ class HttpRegistry:
         """Close the connections."""
         self._client.close()
 
-    def submit(self, request: AppRequest, *, ti_id: str) -> SubmitAnswer:
+    def submit(self, request: AppRequest, *, ti_id: str, hold: bool = False) -> SubmitAnswer:
         """Find or make the app of this task; see `Registry`."""
-        return self._ask(post_call("/worker/apps", wire.SUBMIT_ANSWER, wire.REQUEST.dump_json(request), ti_id))
+        call = post_call("/worker/apps", wire.SUBMIT_ANSWER, wire.REQUEST.dump_json(request), ti_id)
+        return self._ask(replace(call, params={"hold": "true"}) if hold else call)
 
     def ready(self, app_id: int, generation: int, *, ti_id: str) -> None:
         """Say that all files are at their addresses; see `Registry`."""

@@ -37,8 +37,11 @@ class Registry(Protocol):
     the `reconciler` scope. Every method raises `errors`; a refusal of one record is an answer, not an error.
     """
 
-    def submit(self, request: AppRequest, *, ti_id: str) -> SubmitAnswer:
-        """Find or make the app of this task, run governance, and say which generation to wait for."""
+    def submit(self, request: AppRequest, *, ti_id: str, hold: bool = False) -> SubmitAnswer:
+        """Find or make the app of this task, run governance, and say which generation to wait for.
+
+        :param hold: nobody sends a new generation before `ready`, also where nothing has to be uploaded.
+        """
 
     def ready(self, app_id: int, generation: int, *, ti_id: str) -> None:
         """Say that all files of the generation are at their addresses: from here on anyone may send it."""

@@ -47,8 +47,8 @@ class Held:
 
 
 def submit(caller: Caller, request: AppRequest) -> SubmitAnswer:
-    """Register the request and say in the log what that led to."""
-    answer = caller.patience.ask("Submit", lambda: caller.registry.submit(request, ti_id=caller.ti_id))
+    """Register the request and say in the log what that led to; nobody sends it before `place_files` has looked at its addresses."""
+    answer = caller.patience.ask("Submit", lambda: caller.registry.submit(request, ti_id=caller.ti_id, hold=True))
     for warning in answer.warnings:
         caller.log.warning("%s", warning)
     app, generation = answer.app, answer.generation

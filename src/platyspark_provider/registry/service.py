@@ -60,11 +60,12 @@ class RegistryService:
         self._policy = policy or Policy()
         self._access = TaskAccess(store, tasks, caller)
 
-    def submit(self, request: AppRequest, *, ti_id: str) -> SubmitAnswer:
+    def submit(self, request: AppRequest, *, ti_id: str, hold: bool = False) -> SubmitAnswer:
         """Find or make the app of this task, run governance, say which generation to wait for; one locked write."""
         task = self._access.live_task(ti_id)
         scope, app_key = key_of(request, task)
-        submission = Submission(request=request, task=task, scope=scope, app_key=app_key, resolved=self._resolve(request, task))
+        resolved = self._resolve(request, task)
+        submission = Submission(request=request, task=task, scope=scope, app_key=app_key, resolved=resolved, hold=hold)
         for _ in range(_SUBMIT_TRIES):
             before = self._store.app_by_key(scope, app_key)
             try:

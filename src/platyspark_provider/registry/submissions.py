@@ -34,6 +34,7 @@ def key_of(request: AppRequest, task: TaskFacts) -> tuple[str, str]:
 class Submission:
     """One submit: who asks for what, and what governance made of it.
 
+    :param hold: the task will say `ready` whatever there is to upload.
     :param resolved: an error is raised only when a new generation is needed: a profile edit never breaks a retry.
     """
 
@@ -42,6 +43,7 @@ class Submission:
     scope: str
     app_key: str
     resolved: Resolution | PlatySparkError
+    hold: bool = False
 
     def write(self, known: Known | None, decision: Decision, now: datetime) -> Write | None:
         """Return what the decision writes."""
@@ -133,7 +135,7 @@ class Submission:
 
     def _attempt(self, generation: int, now: datetime) -> Attempt:
         resolution = self._resolution()
-        ready = not resolution.spec.uploads
+        ready = not (resolution.spec.uploads or self.hold)
         return Attempt(
             app_id=0,
             generation=generation,

@@ -75,6 +75,19 @@ def test_place_files_missing_address_ends_the_generation_unsent(tmp_path: Path) 
     assert desk.backend.calls["submit"] == 0
 
 
+def test_place_files_missing_address_is_not_sent_by_an_observer_that_is_faster(tmp_path: Path) -> None:
+    desk = Desk()
+    request, files = made(tmp_path, application="s3://code/none.py")
+    answer = submit(desk.caller(), request)
+    for _ in range(3):
+        desk.pass_once()
+        desk.clock.advance(60)
+    with pytest.raises(ArtifactMissing, match=r"s3://code/none\.py"):
+        place_files(desk.caller(), answer, files)
+    assert desk.backend.calls["submit"] == 0
+    assert desk.detail(answer.app.id).attempt.failure_class is FailureClass.USER
+
+
 def test_place_files_missing_address_of_a_retry_begins_a_new_generation_once_it_is_there(tmp_path: Path) -> None:
     desk = Desk()
     with pytest.raises(ArtifactMissing):

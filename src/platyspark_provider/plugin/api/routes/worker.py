@@ -36,9 +36,9 @@ OptionalTi = Annotated[str | None, Header(alias=wire.TI_HEADER)]
 
 
 @router.post("/apps", status_code=201, response_model=SubmitAnswer, responses={200: {"model": SubmitAnswer}})
-def submit(registry: RegistryDep, ti_id: TiDep, request: AppRequest) -> Response:
+def submit(registry: RegistryDep, ti_id: TiDep, request: AppRequest, hold: bool = False) -> Response:
     """Find or make the application of this task: 201 when a generation was made, 200 when one was attached to."""
-    answer = registry.submit(request, ti_id=ti_id)
+    answer = registry.submit(request, ti_id=ti_id, hold=hold)
     return _json(wire.SUBMIT_ANSWER, answer, 201 if answer.outcome in {"started", "replacing"} else 200)
 
 
