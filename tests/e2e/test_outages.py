@@ -24,6 +24,29 @@ def test_api_server_down_while_deferred_task_waits_and_goes_on(stack: Stack, api
     assert api.task("waits", run, "run")["try_number"] == 1
 
 
+def test_mark_failed_with_every_triggerer_down_watchdog_ends_the_driver(stack: Stack, api: AirflowApi, record_dir: Path):
+    run = api.trigger("waits")
+    (driver,) = until("the driver", lambda: runs_of(record_dir, run))
+    api.wait_for_task("waits", run, "run", states={"deferred"})
+    triggerers = [stack.children[name] for name in ("triggerer-1", "triggerer-2")]
+    for triggerer in triggerers:
+        triggerer.kill()
+    try:
+        api.set_state("waits", run, "run", "failed")
+        until("the driver's end", lambda: _watchdog_ran(api) and not driver.is_alive, seconds=150)
+    finally:
+        for triggerer in triggerers:
+            triggerer.start()
+    stack.wait_healthy()
+    assert len(runs_of(record_dir, run)) == 1
+
+
+def _watchdog_ran(api: AirflowApi) -> bool:
+    """Let the watchdog look now instead of at its next hour; for up to 45 s it still sees the dead observer's lease."""
+    run = api.trigger("platyspark_watchdog")
+    return bool(api.wait_for_run("platyspark_watchdog", run, seconds=120))
+
+
 def test_emrsim_reply_lost_on_submit_is_adopted(stack: Stack, api: AirflowApi, record_dir: Path):
     stack.emr.fault(operation="AddJobFlowSteps", when="after", action="drop", count=1)
     run = api.trigger("waits")
