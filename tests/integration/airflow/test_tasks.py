@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from platyspark_provider.core.profiles import profiles_from_mapping
+from platyspark_provider.core.records import TaskKey
 from platyspark_provider.errors import StaleTry, StoreBusy
 from platyspark_provider.registry.service import RegistryService
 from platyspark_provider.store.memory import InMemoryStore
@@ -49,7 +50,7 @@ def test_facts_of_task_without_owner_name_airflows_default(tasks: Any, airflow_r
     assert tasks.facts(str(airflow_run.start("two").id)).owner == "airflow"
 
 
-@pytest.mark.parametrize("ti_id", ["", "ti-1", "x" * 500, str(uuid.uuid4())])
+@pytest.mark.parametrize("ti_id", ["", "ti-1", "x" * 500, "11111111-2222-7333-8444-555555555555"])
 def test_facts_of_unknown_or_malformed_id_are_none(tasks: Any, ti_id: str) -> None:
     assert tasks.facts(ti_id) is None
 
@@ -122,3 +123,42 @@ def test_facts_of_a_locked_database_are_busy(tasks: Any, monkeypatch: pytest.Mon
     with pytest.raises(StoreBusy):
         tasks.facts(str(uuid.uuid4()))
     broken.dispose()
+
+
+def place(run: Any, task_id: str, **values: Any) -> TaskKey:
+    return TaskKey(**{"dag_id": run.run.dag_id, "task_id": task_id, "run_id": "run-1", "map_index": -1, **values})
+
+
+def test_states_are_those_of_the_current_rows_through_retry_and_clear(tasks: Any, airflow_run: Any) -> None:
+    one, two, unknown = place(airflow_run, "one"), place(airflow_run, "two"), place(airflow_run, "one", map_index=7)
+    row = airflow_run.start("one")
+    assert tasks.states({one, two, unknown}) == {one: "running", two: None}
+    retry(airflow_run, row)
+    assert tasks.states({one}) == {one: "up_for_retry"}
+    row = airflow_run.start("one")
+    clear(airflow_run, row)
+    assert tasks.states({one}) == {one: airflow_run.task("one").state}
+    assert tasks.states({one})[one] not in {"success", "failed"}
+    row = airflow_run.task("one")
+    row.state = "failed"
+    airflow_run.session.commit()
+    assert tasks.states({one}) == {one: "failed"}
+
+
+def test_states_of_many_tasks_are_read_by_the_hundred(tasks: Any, airflow_run: Any) -> None:
+    import sqlalchemy as sa
+    from airflow import settings
+
+    keys = {place(airflow_run, "none", map_index=n) for n in range(399)} | {place(airflow_run, "two")}
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, text: str, *_: object) -> None:
+        seen.append(text)
+
+    sa.event.listen(settings.engine, "before_cursor_execute", note)
+    try:
+        assert tasks.states(keys) == {place(airflow_run, "two"): None}
+        assert tasks.states(set()) == {}
+    finally:
+        sa.event.remove(settings.engine, "before_cursor_execute", note)
+    assert len([text for text in seen if text.startswith("SELECT")]) == 2
