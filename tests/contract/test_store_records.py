@@ -277,3 +277,29 @@ def test_record_times_come_from_the_database(store: Store) -> None:
     assert answer.work is not None
     assert answer.work.attempt.sent_at is not None
     assert abs(answer.work.attempt.sent_at - store.now()) < timedelta(minutes=1)
+
+
+def test_record_cluster_after_one_that_never_became_ready_waits_longer_each_time(store: Store) -> None:
+    app_id = submit(store).app.id
+    epoch = hold(store, "app", app_id)
+    counts = []
+    for number in range(1, 4):
+        cluster = on_cluster(store, app_id, epoch)
+        counts.append((cluster.generation, cluster.restart_count, cluster.next_reconcile_at is not None))
+        dead = ClusterObserved(
+            cluster_id=cluster.id,
+            epoch=started(store, cluster, f"j-{number}"),
+            state="dead",
+            raw_state="TERMINATED_WITH_ERRORS",
+            reason="bootstrap action 1 failed",
+            failure_class="infrastructure",
+        )
+        assert record(store, dead)[0].accepted
+    assert counts == [(1, 0, False), (2, 1, True), (3, 2, True)]
+    (answer,) = record(store, ClusterAssigned(app_id=app_id, generation=1, epoch=epoch))
+    assert (answer.accepted, answer.cluster) == (True, None)
+    ended = store.detail(app_id).attempt
+    assert (ended.phase, ended.failure_class) == (AppPhase.FAILED, FailureClass.THRASH)
+    assert ended.failure is not None
+    assert "bootstrap action 1 failed" in ended.failure.summary
+    assert len(store.clusters(live_only=False)) == 3

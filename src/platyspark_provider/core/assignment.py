@@ -1,14 +1,21 @@
 """Which cluster an application's next run needs, and what changes when it gets one. Joining or inserting is the store's."""
 
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from platyspark_provider.core.app_state import AppState, Refused, event_of
+from platyspark_provider.core.app_state import AppState, Refused, end, event_of
 from platyspark_provider.core.keys import cluster_key
-from platyspark_provider.core.model import App, Attempt, Cluster, Event
+from platyspark_provider.core.model import App, Attempt, Cluster, Event, Failure
 from platyspark_provider.core.records import ClusterAssigned
 from platyspark_provider.core.spec import content_hash, spec_hash
-from platyspark_provider.core.states import AppPhase, ClusterDesired, ClusterPhase
+from platyspark_provider.core.states import AppPhase, ClusterDesired, ClusterPhase, FailureClass
+
+MAX_FAILED_STARTS = 3
+FIRST_BACKOFF = timedelta(seconds=30)
+LONGEST_BACKOFF = timedelta(minutes=15)
+THRASH_PAUSE = timedelta(minutes=15)
+FORGET_AFTER = timedelta(hours=1)
 
 
 def live_key_of(app: App, attempt: Attempt) -> str:
@@ -29,9 +36,56 @@ def refuse_assignment(state: AppState, record: ClusterAssigned) -> Refused | Non
     return None
 
 
-def intended_cluster(app: App, attempt: Attempt, *, target_id: int, now: datetime) -> Cluster:
-    """Return the row to insert when no cluster of the key is live; the store gives it its id and generation."""
+def failed_start(clusters: Iterable[Cluster], key: str, *, now: datetime) -> Cluster | None:
+    """Return the key's newest incarnation that is over if it never became ready; None if it did, or failed long ago.
+
+    One that ended without a fault or was never created (a refused call costs nothing) does not count as a failed start.
+    """
+    over = (c for c in clusters if c.cluster_key == key and c.live_key is None and c.external_id is not None)
+    newest = max(over, key=lambda c: c.generation, default=None)
+    if newest is None or newest.healthy_since is not None or newest.failure_class is None:
+        return None
+    return newest if now < _ended_at(newest) + FORGET_AFTER else None
+
+
+def _ended_at(cluster: Cluster) -> datetime:
+    return cluster.ended_at or cluster.updated_at
+
+
+def is_thrashing(before: Cluster | None, *, now: datetime) -> bool:
+    """Tell whether one more incarnation is refused for now: as many in a row as are tried never became ready."""
+    return before is not None and before.restart_count + 1 >= MAX_FAILED_STARTS and now < _ended_at(before) + THRASH_PAUSE
+
+
+def end_thrashing(state: AppState, before: Cluster, *, actor: str, now: datetime) -> AppState:
+    """Return the state with the application failed, because its cluster is not created again for now."""
+    why = before.observed_reason or before.observed_state or "no reason was given"
+    message = (
+        f"Cluster {before.name} was created {before.restart_count + 1} times and never became ready; the last one "
+        f"({before.external_id}, generation {before.generation}) ended at {_ended_at(before):%H:%M:%S} UTC: {why}. "
+        f"Mend that, or wait, and clear the task: it is created again after {_ended_at(before) + THRASH_PAUSE:%H:%M:%S} UTC."
+    )
+    failure = Failure(klass=FailureClass.THRASH, summary=message)
+    return end(
+        state,
+        AppPhase.FAILED,
+        message,
+        actor=actor,
+        now=now,
+        failure=failure,
+        failure_class=FailureClass.THRASH,
+        death_proof="never sent",
+    )
+
+
+def intended_cluster(app: App, attempt: Attempt, *, target_id: int, now: datetime, before: Cluster | None = None) -> Cluster:
+    """Return the row to insert when no cluster of the key is live; the store gives it its id and generation.
+
+    :param before: the failed start that it follows: it is created only after a pause that doubles with each one in a row.
+    """
     spec, key = attempt.spec.cluster, live_key_of(app, attempt)
+    failed = before.restart_count + 1 if before else 0
+    later = _ended_at(before) + min(FIRST_BACKOFF * 2 ** (failed - 1), LONGEST_BACKOFF) if before else None
     return Cluster(
         id=0,
         cluster_key=key,
@@ -46,6 +100,8 @@ def intended_cluster(app: App, attempt: Attempt, *, target_id: int, now: datetim
         created_at=now,
         updated_at=now,
         live_key=key,
+        restart_count=failed,
+        next_reconcile_at=later if later is not None and later > now else None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import assert_never
 from platyspark_provider.core.app_state import AppState, Refused, end, enter, merged
 from platyspark_provider.core.model import Attempt, Cluster, Failure
 from platyspark_provider.core.records import AppObserved
-from platyspark_provider.core.states import APP_SENT, AppPhase, FailureClass, LogState
+from platyspark_provider.core.states import APP_SENT, AppPhase, ClusterPhase, FailureClass, LogState
 
 
 def apply_observation(state: AppState, record: AppObserved, actor: str, now: datetime) -> AppState | Refused:
@@ -87,7 +87,9 @@ def _seen_over(state: AppState, record: AppObserved, actor: str, now: datetime) 
     asked = _is_asked(attempt)
     never_ran = record.state == "cancelled" and attempt.started_at is None
     cluster_over = cluster is not None and cluster.phase.is_terminal
-    if never_ran and not asked and cluster_over:
+    if never_ran and not asked and cluster is not None and cluster.phase is ClusterPhase.TERMINATING:
+        return state  # how its cluster ends decides what becomes of it
+    if never_ran and not asked and cluster_over and not _is_unstartable(cluster):
         back = enter(
             state,
             AppPhase.WAIT_CLUSTER,
@@ -120,7 +122,15 @@ def _seen_over(state: AppState, record: AppObserved, actor: str, now: datetime) 
     )
 
 
+def _is_unstartable(cluster: Cluster | None) -> bool:
+    """Tell whether a cluster never became ready by its owner's fault: the next one would end alike."""
+    return cluster is not None and cluster.failure_class is FailureClass.USER and cluster.healthy_since is None
+
+
 def _failure_at_end(attempt: Attempt, record: AppObserved, cluster: Cluster | None) -> Failure:
+    if cluster is not None and _is_unstartable(cluster):
+        reason = cluster.observed_reason or cluster.observed_state
+        return Failure(klass=FailureClass.USER, summary=f"Cluster {cluster.name} can't be started: {reason}")
     if cluster is not None:
         klass = cluster.failure_class or FailureClass.INFRASTRUCTURE
         return Failure(klass=klass, summary=f"Its cluster ended: {cluster.observed_reason or cluster.observed_state}", is_complete=False)

@@ -133,6 +133,9 @@ def _place(app: App, cluster: Cluster | None, now: datetime) -> AppAction:
         return Send()
     if cluster.phase.is_terminal or cluster.phase in {ClusterPhase.DRAINING, ClusterPhase.TERMINATING}:
         return Assign()
+    if cluster.next_reconcile_at is not None and cluster.next_reconcile_at > now:
+        failed = f"{cluster.restart_count} in a row never became ready" if cluster.restart_count else "the backend asked to wait"
+        return Hold(reason="cluster", message=f"Cluster {cluster.name} is created at {cluster.next_reconcile_at:%H:%M:%S} UTC: {failed}.")
     return Hold(reason="cluster", message=f"Cluster {cluster.name} is {cluster.phase.value}.")
 
 

@@ -9,8 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from platyspark_provider.core.app_state import AppState, Refused
-from platyspark_provider.core.assignment import assign, intended_cluster, live_key_of, refuse_assignment
+from platyspark_provider.core.assignment import (
+    assign,
+    end_thrashing,
+    failed_start,
+    intended_cluster,
+    is_thrashing,
+    live_key_of,
+    refuse_assignment,
+)
 from platyspark_provider.core.cluster_transitions import ClusterRecord, ClusterState, apply_to_cluster
+from platyspark_provider.core.keys import cluster_key
 from platyspark_provider.core.model import App, Attempt, Cluster, Event
 from platyspark_provider.core.records import (
     AppWork,
@@ -68,8 +77,17 @@ def logged_attempts(records: Sequence[Record]) -> list[AttemptKey]:
 
 def live_keys(rows: Rows, records: Sequence[Record]) -> list[str]:
     """Return the live keys of the clusters that the batch may join, ascending."""
+    return sorted({live_key_of(app, attempt) for app, attempt in _waiting(rows, records)})
+
+
+def cluster_keys(rows: Rows, records: Sequence[Record]) -> list[str]:
+    """Return the keys whose newest ended cluster the batch must know: how it ended decides on the next, ascending."""
+    return sorted({cluster_key(app.environment, attempt.spec.cluster) for app, attempt in _waiting(rows, records)})
+
+
+def _waiting(rows: Rows, records: Sequence[Record]) -> list[tuple[App, Attempt]]:
     named = [(rows.apps.get(r.app_id), rows.attempts.get((r.app_id, r.generation))) for r in records if isinstance(r, ClusterAssigned)]
-    return sorted({live_key_of(app, attempt) for app, attempt in named if app is not None and attempt is not None})
+    return [(app, attempt) for app, attempt in named if app is not None and attempt is not None]
 
 
 def record_all(
@@ -165,11 +183,18 @@ class _Book:
         if refusal is not None:
             return _refused(refusal.code, refusal.message, work=self._work(state.app.id))
         if key not in self.live:
-            self.missing[key] = intended_cluster(state.app, state.attempt, target_id=self.targets[target], now=self.now)
-            return RecordAnswer(accepted=True)
+            return self._ask_for_cluster(state, key, self.targets[target])
         cluster = self.clusters[self.live[key]]
         self._keep(assign(state, cluster, actor=self.actor, now=self.now))
         return RecordAnswer(accepted=True, work=self._work(state.app.id), cluster=cluster)
+
+    def _ask_for_cluster(self, state: AppState, key: str, target_id: int) -> RecordAnswer:
+        before = failed_start(self.clusters.values(), cluster_key(state.app.environment, state.attempt.spec.cluster), now=self.now)
+        if before is not None and is_thrashing(before, now=self.now):
+            self._keep(end_thrashing(state, before, actor=self.actor, now=self.now))
+            return RecordAnswer(accepted=True, work=self._work(state.app.id))
+        self.missing[key] = intended_cluster(state.app, state.attempt, target_id=target_id, now=self.now, before=before)
+        return RecordAnswer(accepted=True)
 
     def _state(self, app: App, record: AppRecord | ClusterAssigned) -> AppState | None:
         """Return the rows of a fact: about the current generation, except for a log, which may be of an older one."""

@@ -62,6 +62,8 @@ def assign_clusters(bench: Workbench, holder: str) -> None:
             case _:
                 pass
     answers = bench.record(facts)
+    ended = [a.work.app for a in answers if a.accepted and a.work is not None and a.work.attempt.phase is AppPhase.FAILED]
+    bench.report.skipped.extend(f"app {app.id}: it failed for want of a cluster" for app in ended)
     made = {a.cluster.id for a in answers if a.cluster is not None} - set(bench.cluster_claims)
     bench.claim([ClaimRequest(kind="cluster", id=i) for i in sorted(made)], holder)
 
@@ -151,7 +153,7 @@ def _send(bench: Workbench, cluster: Cluster, works: list[AppWork]) -> None:
     except PlatySparkError as error:
         _not_sent(bench, cluster, going, error)
         return
-    detail = {"cluster": cluster.external_id}
+    detail = {"cluster": cluster.external_id, "log_uri": cluster.spec.log_uri or ""}
     bench.record([_ended(bench, w, "sent", external_id=i, detail=detail) for w, i in zip(going, ids, strict=True)])
     bench.report.done.extend(f"sent app {w.app.id} generation {w.attempt.generation}: {i}" for w, i in zip(going, ids, strict=True))
 

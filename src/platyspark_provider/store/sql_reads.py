@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Installation, Target
-from platyspark_provider.core.records import AppBrief, AppDetail, AppWork, Due, Policy, Snapshot
+from platyspark_provider.core.records import AppBrief, AppDetail, AppWork, Awaited, Due, Policy, Snapshot, TaskKey
 from platyspark_provider.core.states import APP_TERMINAL, AppPhase, ClusterPhase, LogState
 from platyspark_provider.errors import NotFound, SchemaBehind
 from platyspark_provider.store.base import Known
@@ -74,6 +74,13 @@ def read_clusters(connection: sa.Connection, where: sa.ColumnElement[bool], *, l
     return tuple(cluster_from_row(row) for row in connection.execute(statement.with_for_update(key_share=True) if lock else statement))
 
 
+def read_newest_ended(connection: sa.Connection, cluster_keys: Collection[str]) -> tuple[Cluster, ...]:
+    """Return, per key, the newest incarnation that was created and takes no more work."""
+    is_over = sa.and_(cluster.c.cluster_key.in_(cluster_keys), cluster.c.live_key.is_(None), cluster.c.external_id.is_not(None))
+    newest = sa.select(cluster.c.cluster_key, sa.func.max(cluster.c.generation)).where(is_over).group_by(cluster.c.cluster_key)
+    return read_clusters(connection, sa.tuple_(cluster.c.cluster_key, cluster.c.generation).in_(newest))
+
+
 def read_known(connection: sa.Connection, scope: str, app_key: str, *, lock: bool = False) -> Known | None:
     """Return the application of a key with its current and newest generation."""
     found = read_app(connection, sa.and_(app.c.scope == scope, app.c.app_key == app_key), lock=lock)
@@ -134,6 +141,32 @@ def _due_clusters(connection: sa.Connection, now: datetime, app_id: int | None, 
     where = sa.and_(_is_open(cluster, CLUSTER_LIVE, now, app_id), is_wanted)
     statement = sa.select(cluster).where(where).order_by(cluster.c.id).limit(limit)
     return tuple(cluster_from_row(row) for row in connection.execute(statement))
+
+
+def read_awaited(connection: sa.Connection) -> tuple[Awaited, ...]:
+    """Return the newest generations that tasks wait for, by application."""
+    is_newest = sa.and_(attempt.c.app_id == app.c.id, attempt.c.generation == app.c.wanted_generation)
+    place = (app.c.dag_id, app.c.task_id, app.c.run_id, app.c.map_index)
+    statement = (
+        sa.select(app.c.id, app.c.wanted_generation, app.c.owner_ti_id, *place)
+        .join_from(app, attempt, is_newest)
+        .where(
+            app.c.phase.in_(APP_LIVE),
+            app.c.owner_ti_id.is_not(None),
+            attempt.c.acknowledged_at.is_(None),
+            sa.or_(attempt.c.stop_requested_at.is_(None), attempt.c.stop_actor == "backend"),
+        )
+        .order_by(app.c.id)
+    )
+    return tuple(
+        Awaited(
+            app_id=row.id,
+            generation=row.wanted_generation,
+            owner_ti_id=row.owner_ti_id,
+            task=TaskKey(dag_id=row.dag_id, task_id=row.task_id, run_id=row.run_id, map_index=row.map_index),
+        )
+        for row in connection.execute(statement)
+    )
 
 
 def read_snapshot(connection: sa.Connection) -> Snapshot:

@@ -14,12 +14,13 @@ from platyspark_provider.core.recording import (
     Rows,
     app_ids,
     cluster_ids,
+    cluster_keys,
     live_keys,
     logged_attempts,
     record_all,
 )
 from platyspark_provider.core.records import Policy, Record, RecordAnswer
-from platyspark_provider.store.sql_reads import database_now, read_attempts, read_clusters, read_targets
+from platyspark_provider.store.sql_reads import database_now, read_attempts, read_clusters, read_newest_ended, read_targets
 from platyspark_provider.store.sql_rows import app_from_row
 from platyspark_provider.store.sql_writes import insert_cluster, insert_events, update_app, update_attempt, update_cluster
 from platyspark_provider.store.tables import app, cluster
@@ -53,6 +54,8 @@ def _load(connection: sa.Connection, records: Sequence[Record], only_app: int | 
     named, keys = cluster_ids(records), live_keys(rows, records)
     clusters = read_clusters(connection, sa.or_(cluster.c.id.in_(named), cluster.c.live_key.in_(keys)), lock=True) if named or keys else ()
     by_id = {c.id: c for c in clusters}
+    if keys:
+        by_id = {**{c.id: c for c in read_newest_ended(connection, cluster_keys(rows, records))}, **by_id}
     others = {i for i in (*(a.cluster_id for a in apps.values()), *(a.cluster_id for a in attempts.values())) if i} - set(by_id)
     if others:
         by_id.update({c.id: c for c in read_clusters(connection, cluster.c.id.in_(sorted(others)))})

@@ -125,6 +125,22 @@ def test_observed_cancelled_before_its_start_with_its_cluster_goes_elsewhere_for
     assert attempt.sent_at is None
 
 
+def test_observed_cancelled_before_its_start_waits_for_how_its_terminating_cluster_ends() -> None:
+    state = state_in(AppPhase.PENDING, cluster=replace(DEAD, phase=ClusterPhase.TERMINATING))
+    done = observe(state, "cancelled")
+    assert (done.attempt.phase, done.attempt.observed_at, done.events) == (AppPhase.PENDING, NOW, ())
+
+
+def test_observed_cancelled_before_its_start_with_a_cluster_that_can_never_start_fails() -> None:
+    cluster = replace(DEAD, failure_class=FailureClass.USER, observed_reason="no such subnet")
+    attempt = observe(state_in(AppPhase.PENDING, cluster=cluster), "cancelled").attempt
+    assert (attempt.phase, attempt.failure_class, attempt.death_proof) == (AppPhase.FAILED, FailureClass.USER, "never started")
+    assert attempt.failure is not None
+    assert "no such subnet" in attempt.failure.summary
+    was_ready = replace(cluster, healthy_since=NOW)
+    assert observe(state_in(AppPhase.PENDING, cluster=was_ready), "cancelled").attempt.phase is AppPhase.WAIT_CLUSTER
+
+
 def test_observed_cancelled_before_its_start_after_a_stop_is_stopped() -> None:
     assert observe(state_in(AppPhase.CANCELLING, cluster=DEAD, **ASKED), "cancelled").attempt.phase is AppPhase.STOPPED
 
