@@ -174,7 +174,7 @@ class EmrBackend:
         return driver_log_uri(root, attempt, _known_application(attempt))
 
     def _log_root(self, attempt: AttemptRef) -> str | None:
-        prefix = attempt.spec.cluster.log_uri
+        prefix = attempt.log_prefix
         return log_root(prefix, attempt.cluster) if prefix and attempt.cluster else None
 
     def _application_id(self, attempt: AttemptRef) -> str | None:

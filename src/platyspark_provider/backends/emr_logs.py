@@ -43,6 +43,7 @@ class StoredLog:
     uri: str
     text: str
     age: timedelta
+    written_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,8 @@ class S3Logs:
                 text = f"[{answer['ContentLength']:,} bytes compressed: too large to show, read it at {uri}]"
             else:
                 text = tail_of_gzip(answer["Body"].iter_chunks(TAIL_BYTES))
-        return StoredLog(uri=uri, text=text, age=_age(answer["LastModified"], answer["ResponseMetadata"]["HTTPHeaders"].get("date")))
+        written = answer["LastModified"]
+        return StoredLog(uri=uri, text=text, age=_age(written, answer["ResponseMetadata"]["HTTPHeaders"].get("date")), written_at=written)
 
     def _streams(self, folder: str) -> LogTail | None:
         stderr = self.tail(f"{folder}/stderr.gz")
@@ -127,7 +129,7 @@ class S3Logs:
         stdout = self.tail(f"{folder}/stdout.gz")
         if stdout is None and stderr.age < _STDOUT_GRACE:
             return None
-        return LogTail(stderr=stderr.text, stdout=stdout.text if stdout else "", uri=stderr.uri)
+        return LogTail(stderr=stderr.text, stdout=stdout.text if stdout else "", uri=stderr.uri, written_at=stderr.written_at)
 
     def _driver_folder(self, prefix: str) -> str | None:
         """Find the driver's container, `container_..._<attempt>_000001`; the last attempt counts."""

@@ -119,7 +119,7 @@ class EmrStopper:
         return self._death_from_log(cluster, attempt)
 
     def _death_from_log(self, cluster: str, attempt: AttemptRef) -> Death:
-        log_uri = attempt.spec.cluster.log_uri
+        log_uri = attempt.log_prefix
         try:
             stored = self._logs.step_stderr(log_root(log_uri, cluster), attempt.external_id or "") if log_uri else None
         except BackendRejected:

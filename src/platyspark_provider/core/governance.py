@@ -30,7 +30,7 @@ class Resolution:
     """The frozen spec, where each value came from, and what the owner should know.
 
     :param provenance: `conf.<key>`, `tags.<key>`, `cluster.<field>`, `team`, ... -> `request`, `profile <name>`, `built-in`,
-        `DAG tag`, `policy ceiling`, `policy floor` or `policy forced`.
+        `built-in (artifacts)`, `DAG tag`, `policy ceiling`, `policy floor` or `policy forced`.
     """
 
     spec: ResolvedSpec
@@ -74,7 +74,7 @@ def resolve(request: AppRequest, profiles: Profiles, *, default_name: str, team_
         jars=_addresses(request.jars, uploads),
         archives=_addresses(request.archives, uploads),
         packages=request.packages,
-        cluster=_cluster(profile, rules, notes),
+        cluster=_cluster(profile, rules, profiles.artifacts, notes),
         team=team,
         environment=profiles.environment,
         tags=tags,
@@ -198,10 +198,13 @@ _CLUSTER_FIELDS = {
 }
 
 
-def _cluster(profile: Profile, rules: Policies, notes: _Notes) -> ClusterSpec:
+def _cluster(profile: Profile, rules: Policies, artifacts: str | None, notes: _Notes) -> ClusterSpec:
     notes.provenance.update({f"cluster.{ours}": profile.source_of(theirs) for ours, theirs in _CLUSTER_FIELDS.items()})
     notes.provenance["cluster.target"] = profile.source_of("target")
     values = {ours: getattr(profile, theirs) for ours, theirs in _CLUSTER_FIELDS.items()}
+    if profile.log_uri is None and artifacts is not None:  # without any log nobody learns whose fault a failure is
+        values["log_uri"] = f"s3://{artifacts.partition('://')[2]}/logs"
+        notes.provenance["cluster.log_uri"] = "built-in (artifacts)"
     return ClusterSpec(name=profile.name, target=profile.target, tags={**profile.tags, **rules.tags}, **values)
 
 

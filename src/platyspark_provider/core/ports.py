@@ -89,6 +89,8 @@ class AttemptRef:
     :param name: its deterministic name; :param yarn_tag: how YARN knows its driver.
     :param cluster: the cluster's external id (None where the backend has no clusters).
     :param stop_stage: the last rung of the stop ladder that was climbed: what counts as proof of death depends on it.
+    :param log_uri: the prefix that its cluster writes logs to, which need not be the one its own spec asked for; empty: the
+        cluster writes none; None: not known, so the spec's counts.
     """
 
     app_id: int
@@ -100,6 +102,12 @@ class AttemptRef:
     spec: ResolvedSpec
     stop_stage: int = 0
     external_detail: Mapping[str, Any] = field(default_factory=dict)
+    log_uri: str | None = None
+
+    @property
+    def log_prefix(self) -> str | None:
+        """Return where logs are to be sought; None where none are written."""
+        return (self.spec.cluster.log_uri if self.log_uri is None else self.log_uri) or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,11 +172,15 @@ class Death:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogTail:
-    """The end of a driver's log: up to 64 KB of text per stream."""
+    """The end of a driver's log: up to 64 KB of text per stream.
+
+    :param written_at: when it came to its place; None where the backend can't tell.
+    """
 
     stderr: str
     stdout: str
     uri: str
+    written_at: datetime | None = None
 
 
 class Backend(Protocol):

@@ -59,19 +59,20 @@ def _look_on(bench: Workbench, cluster_id: int, works: list[AppWork]) -> None:
     names = {str(bench.name_of(w)) for w in works}
     by_token = backend.adopts_by == "token"
     found = {} if by_token else backend.find_attempts(cluster.external_id, names)
-    facts: list[Record] = [_fact(bench, w, found.get(str(bench.name_of(w)), ()), cluster.external_id, by_token) for w in works]
+    facts: list[Record] = [_fact(bench, w, found.get(str(bench.name_of(w)), ()), cluster, by_token) for w in works]
     bench.record(facts)
 
 
-def _fact(bench: Workbench, work: AppWork, sights: Sequence[AttemptSight], cluster: str, by_token: bool) -> SendLookedFor:
+def _fact(bench: Workbench, work: AppWork, sights: Sequence[AttemptSight], cluster: Cluster, by_token: bool) -> SendLookedFor:
     found = sights[0] if sights else None
     if found:
         bench.report.done.append(f"adopted run of app {work.app.id}: {found.external_id}")
+    detail = {"cluster": cluster.external_id, "log_uri": cluster.spec.log_uri or ""}
     return SendLookedFor(
         app_id=work.app.id,
         generation=work.attempt.generation,
         epoch=bench.app_epoch(work.app.id),
         external_id=found.external_id if found else None,
-        external_detail={"cluster": cluster, **(found.external_detail if found else {})},
+        external_detail={**detail, **(found.external_detail if found else {})},
         may_repeat=by_token,
     )

@@ -160,4 +160,5 @@ class Workbench:
             spec=work.attempt.spec,
             stop_stage=work.attempt.stop_stage,
             external_detail=work.attempt.external_detail,
+            log_uri=work.attempt.external_detail.get("log_uri", (cluster.spec.log_uri or "") if cluster else None),
         )

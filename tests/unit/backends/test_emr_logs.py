@@ -78,7 +78,8 @@ def test_log_cluster_mode_driver_is_found_through_the_steps_log() -> None:
         )
     )
 
-    assert tail == LogTail(stderr="driver err", stdout="driver out", uri=f"s3://logs/{container()}/stderr.gz")
+    assert tail is not None
+    assert (tail.stderr, tail.stdout, tail.uri) == ("driver err", "driver out", f"s3://logs/{container()}/stderr.gz")
 
 
 def test_log_known_application_needs_no_steps_log() -> None:
@@ -99,7 +100,8 @@ def test_log_second_driver_attempt_is_the_one_shown() -> None:
 def test_log_run_that_never_got_an_application_shows_the_steps_own() -> None:
     tail = read(Bucket({f"{STEP}/stderr.gz": "Error: Failed to load class\n", f"{STEP}/stdout.gz": ""}))
 
-    assert tail == LogTail(stderr="Error: Failed to load class\n", stdout="", uri=f"s3://logs/{STEP}/stderr.gz")
+    assert tail is not None
+    assert (tail.stderr, tail.stdout, tail.uri) == ("Error: Failed to load class\n", "", f"s3://logs/{STEP}/stderr.gz")
 
 
 def test_log_client_mode_is_the_steps() -> None:
@@ -122,6 +124,14 @@ def test_log_stdout_is_waited_for_a_minute_because_tracebacks_lie_there(age: tim
     bucket = Bucket({f"{STEP}/stderr.gz": "driver"}, age=age)
 
     assert (read(bucket, mode=DeployMode.CLIENT) is not None) is is_there
+
+
+def test_log_says_when_it_was_written() -> None:
+    bucket = Bucket({f"{STEP}/stderr.gz": "driver"})
+    tail = read(bucket, mode=DeployMode.CLIENT)
+
+    assert tail is not None
+    assert tail.written_at == bucket.written.replace(microsecond=0)
 
 
 def test_log_store_without_a_readable_clock_does_not_hold_the_log_back() -> None:
@@ -160,6 +170,11 @@ def test_log_uri_points_at_the_container_once_the_application_is_known() -> None
     assert uri() == "s3://logs/emr/j-1/steps/s-1/stderr.gz"
     assert uri(external_detail={"yarn_application_id": APPLICATION}) == f"s3://logs/emr/j-1/containers/{APPLICATION}/"
     assert uri(mode=DeployMode.CLIENT, external_detail={"yarn_application_id": APPLICATION}) == "s3://logs/emr/j-1/steps/s-1/stderr.gz"
+
+
+def test_log_uri_lies_where_the_cluster_writes_and_not_where_the_request_asked() -> None:
+    assert uri(log_uri="s3://joined/") == "s3://joined/j-1/steps/s-1/stderr.gz"
+    assert uri(log_uri="") is None
 
 
 def test_log_uri_without_prefix_or_id_is_none() -> None:

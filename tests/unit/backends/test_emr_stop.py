@@ -224,6 +224,14 @@ def test_prove_dead_step_that_is_no_longer_listed_can_still_be_proven_by_its_log
     assert proof(listed() | {STDERR: lambda _: missing}, attempt=ref(spec=LOGGED))[0] == "unknown"
 
 
+def test_prove_dead_log_is_sought_where_the_cluster_writes() -> None:
+    text = "Submitted application application_1_0001\nApplication report for application_1_0001 (state: KILLED)\n"
+    steps = listed(step("s-1", "FAILED")) | {STDERR: lambda _: stored(text)}
+    elsewhere = make_spec(cluster=make_cluster_spec(log_uri="s3://elsewhere"))
+
+    assert proof(steps, attempt=ref(spec=elsewhere, log_uri="s3://logs"))[0] == "dead"
+
+
 @pytest.mark.parametrize(
     "log", [Answer(403, b"<Error><Code>AccessDenied</Code></Error>"), Answer(404, b"<Error><Code>NoSuchKey</Code></Error>")]
 )

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from platyspark_provider.backends.emr_requests import run_job_flow_request
 from platyspark_provider.core.governance import Resolution, resolve
 from platyspark_provider.core.profiles import profiles_from_mapping
 from platyspark_provider.core.spec import Artifact
@@ -84,6 +85,27 @@ def test_resolve_uploads_local_files_by_content() -> None:
     address = f"s3://bucket/pre/{SHA}/job.py"
     assert (found.spec.application_uri, dict(found.spec.uploads), found.spec.jars) == (address, {SHA: address}, ("s3://jars/x.jar",))
     assert found.spec.artifacts_prefix == "s3://bucket/pre"
+
+
+@pytest.mark.parametrize(
+    ("profile", "artifacts", "log_uri", "source"),
+    [
+        ({}, "s3a://bucket/pre/", "s3://bucket/pre/logs", "built-in (artifacts)"),
+        ({"log_uri": "s3://own/logs"}, "s3://bucket/pre", "s3://own/logs", "profile shared"),
+        ({}, None, None, "built-in"),
+    ],
+)
+def test_resolve_logs_lie_under_the_artifacts_prefix_where_the_profile_names_no_other(
+    profile: dict[str, str], artifacts: str | None, log_uri: str | None, source: str
+) -> None:
+    found = resolve(
+        make_request(),
+        profiles_from_mapping({"profiles": {"shared": profile}}, artifacts=artifacts),
+        default_name="daily",
+        team_of_task=None,
+    )
+    assert (found.spec.cluster.log_uri, found.provenance["cluster.log_uri"]) == (log_uri, source)
+    assert run_job_flow_request(found.spec.cluster, name="c", tags={}).get("LogUri") == log_uri
 
 
 def test_resolve_of_local_file_without_prefix_says_what_to_set() -> None:
