@@ -73,8 +73,10 @@ def test_reads_of_a_pass_are_as_many_statements_for_one_row_as_for_many(store: S
             store.due(policy=Policy())
         with statements(store) as snapshot:
             store.snapshot()
-        counts.append((len(due), len(snapshot)))
-    assert counts[0] == counts[1] == (5, 2)
+        with statements(store) as awaited:
+            store.awaited()
+        counts.append((len(due), len(snapshot), len(awaited)))
+    assert counts[0] == counts[1] == (5, 2, 1)
 
 
 def test_claims_of_many_rows_are_as_many_statements_as_of_one(store: Store) -> None:
@@ -267,6 +269,7 @@ def test_due_among_5000_ended_apps_goes_through_indexes(postgres_engine: sa.Engi
         live = submit(store, "live").app.id
         with statements(store) as seen:
             assert [w.app.id for w in store.due(policy=Policy()).apps] == [live]
+            assert [one.app_id for one in store.awaited()] == [live]
     plans = explained(postgres_engine, seen)
     assert "Seq Scan on platyspark_a" not in plans, plans
 

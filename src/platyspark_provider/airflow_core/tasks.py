@@ -1,6 +1,6 @@
 """Reads Airflow's own rows about a task instance: the only module that knows these models. For api-server and CLI."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -10,15 +10,16 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskinstancehistory import TaskInstanceHistory
 from airflow.utils.session import create_session
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from platyspark_provider.core.records import PastTry, TaskFacts
+from platyspark_provider.core.records import PastTry, TaskFacts, TaskKey
 from platyspark_provider.errors import StoreBusy
 
 _TEAM_TAG = "team:"
 _NO_OWNER = "airflow"
+_KEYS_AT_ONCE = 200
 
 
 class AirflowTasks:
@@ -81,6 +82,19 @@ class AirflowTasks:
             # A clear leaves the old trigger_id in the row until a triggerer sweeps; next_method it resets. Both mean: deferred.
             was_deferred = row.trigger_id is not None and row.next_method is not None
             return PastTry(try_number=try_number, state=state, had_trigger=was_deferred)
+
+    def states(self, tasks: Collection[TaskKey]) -> Mapping[TaskKey, str | None]:
+        """Return the state of each task's current row; 200 tasks a statement, by the unique index of their place."""
+        place = (TaskInstance.dag_id, TaskInstance.task_id, TaskInstance.run_id, TaskInstance.map_index)
+        wanted = sorted((task.dag_id, task.task_id, task.run_id, task.map_index) for task in tasks)
+        found: dict[TaskKey, str | None] = {}
+        with _reading() as session:
+            for start in range(0, len(wanted), _KEYS_AT_ONCE):
+                some = tuple_(*place).in_(wanted[start : start + _KEYS_AT_ONCE])
+                for dag_id, task_id, run_id, map_index, state in session.execute(select(*place, TaskInstance.state).where(some)):
+                    key = TaskKey(dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index)
+                    found[key] = None if state is None else str(state)
+        return found
 
 
 def _team(session: Session, dag_id: str) -> str | None:

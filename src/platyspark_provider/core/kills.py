@@ -1,10 +1,17 @@
-"""Whether a kill that a task's `on_kill` asks for is meant: Airflow also calls it for triggers that only moved (docs/decisions/0004)."""
+"""Which stops are meant: what an `on_kill` asks for, and the stop of what no task will come back for.
 
+Airflow also calls `on_kill` for triggers that only moved (docs/decisions/0004).
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.model import App, Attempt
-from platyspark_provider.core.records import TaskFacts
+from platyspark_provider.core.records import Awaited, TaskFacts, TaskKey
 from platyspark_provider.core.states import AppPhase
+from platyspark_provider.core.transitions import request_stop, stop_wanted
 
 _OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
@@ -50,11 +57,30 @@ def why_over(task: TaskFacts | None) -> str | None:
     return None
 
 
-def why_gone(task: TaskFacts | None) -> str | None:
-    """Return why nobody will come back for an application, in words; None while its task lives, retries or was cleared."""
-    if task is not None and not task.is_current:
-        return None
-    return why_over(task)
+def why_gone(task: TaskKey, states: Mapping[TaskKey, str | None]) -> str | None:
+    """Return why nobody will come back for an application, in words; None while its task lives, retries or was cleared.
+
+    The current row decides, whichever try owns the application: a retry or a clear leaves the owner's id in the history, and
+    the row that follows may end without having submitted.
+
+    :param states: of the current rows, for all tasks that have one.
+    """
+    if task not in states:
+        return "its task instance was deleted"
+    state = states[task]
+    return f"its task ended ({state})" if state in _OVER else None
+
+
+def stop_orphan(state: AppState, awaited: Awaited, *, why: str, actor: str, now: datetime) -> AppState:
+    """Return the state after what no task will come back for was told to stop: all that runs, and what waits to follow it.
+
+    Unchanged when another try took it over meanwhile, or its task said that it does not wait.
+    """
+    newest = state.wanted or state.attempt
+    if state.app.owner_ti_id != awaited.owner_ti_id or newest.acknowledged_at is not None:
+        return state
+    called_off = stop_wanted(state, reason=why, actor=actor, now=now)
+    return request_stop(called_off, reason=why, actor=actor, now=now)
 
 
 def judge_kill(app: App, current: Attempt, wanted: Attempt | None, generation: int, *, ti_id: str, task: TaskFacts | None) -> KillVerdict:

@@ -33,6 +33,26 @@ class TaskFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskKey:
+    """Where a task instance stands in its DAG run; one row is current there, whichever try it is."""
+
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """The newest generation of a live application whose end its task is still to take, and that nobody asked to stop."""
+
+    app_id: int
+    generation: int
+    owner_ti_id: str
+    task: TaskKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PastTry:
     """The archived row of an earlier try: its end state, and whether it was archived while deferred."""
 

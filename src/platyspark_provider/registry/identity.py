@@ -1,10 +1,10 @@
 """Who is asking: the port through which Airflow's own rows are read, a scripted one for tests, and the caller behind a token."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from platyspark_provider.core.records import PastTry, TaskFacts
+from platyspark_provider.core.records import PastTry, TaskFacts, TaskKey
 from platyspark_provider.core.tokens import SCOPES
 from platyspark_provider.errors import NotAllowed
 
@@ -20,6 +20,9 @@ class TaskLookup(Protocol):
     def past(self, dag_id: str, task_id: str, run_id: str, map_index: int, try_number: int) -> PastTry | None:
         """Return the archived row of a try; None while it is not archived."""
 
+    def states(self, tasks: Collection[TaskKey]) -> Mapping[TaskKey, str | None]:
+        """Return the state of each task's current row, in one statement for many; a task without a row is left out."""
+
 
 class ScriptedTasks:
     """A `TaskLookup` that answers what it was told; for tests, also of users."""
@@ -34,7 +37,10 @@ class ScriptedTasks:
         return facts
 
     def archive(self, ti_id: str, *, state: str | None = "failed", had_trigger: bool = False) -> TaskFacts:
-        """Do what Airflow does to the row of a try that a retry or a clear replaces: from now on it is history."""
+        """Do what Airflow does to the row of a try that a retry or a clear replaces: from now on it is history.
+
+        The row that follows has no state until it is added.
+        """
         gone = replace(self._facts[ti_id], state=state, is_current=False)
         self._facts[ti_id] = gone
         key = (gone.dag_id, gone.task_id, gone.run_id, gone.map_index, gone.try_number)
@@ -52,6 +58,17 @@ class ScriptedTasks:
     def past(self, dag_id: str, task_id: str, run_id: str, map_index: int, try_number: int) -> PastTry | None:
         """Return what was scripted."""
         return self._past.get((dag_id, task_id, run_id, map_index, try_number))
+
+    def states(self, tasks: Collection[TaskKey]) -> Mapping[TaskKey, str | None]:
+        """Return what was scripted."""
+        rows = sorted(self._facts.values(), key=lambda row: row.is_current)
+        found = {task_key_of(row): row.state if row.is_current else None for row in rows}
+        return {key: found[key] for key in tasks if key in found}
+
+
+def task_key_of(task: TaskFacts) -> TaskKey:
+    """Return where a task instance stands."""
+    return TaskKey(dag_id=task.dag_id, task_id=task.task_id, run_id=task.run_id, map_index=task.map_index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

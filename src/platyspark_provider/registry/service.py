@@ -7,7 +7,8 @@ from typing import Literal, assert_never
 
 from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.governance import Resolution, resolve
-from platyspark_provider.core.kills import CallOffWanted, Denied, StopCurrent, judge_kill, why_gone
+from platyspark_provider.core.kills import CallOffWanted, Denied, StopCurrent, judge_kill
+from platyspark_provider.core.model import Attempt
 from platyspark_provider.core.profiles import Profiles
 from platyspark_provider.core.records import (
     AppDetail,
@@ -19,7 +20,6 @@ from platyspark_provider.core.records import (
     Policy,
     Record,
     RecordAnswer,
-    SendIntended,
     Snapshot,
     SubmitAnswer,
     TaskFacts,
@@ -30,6 +30,7 @@ from platyspark_provider.core.transitions import mark_ready, request_stop, stop_
 from platyspark_provider.errors import NotAllowed, NotFound, PlatySparkError, StoreBusy
 from platyspark_provider.registry.access import TaskAccess, stale_intent
 from platyspark_provider.registry.identity import EVERYTHING, Caller, TaskLookup, actor_of
+from platyspark_provider.registry.orphans import stop_orphans
 from platyspark_provider.registry.submissions import Submission, key_of
 from platyspark_provider.store.base import Known, Store, Write
 
@@ -153,7 +154,8 @@ class RegistryService:
         return detail
 
     def acknowledge(self, app_id: int, generation: int, *, ti_id: str) -> None:
-        """Say that the owner has taken the end of this generation; of no effect for a task that only shares the key."""
+        """Say that the owner has taken the end of this generation, or does not wait for it; of no effect for a task that only
+        shares the key."""
         task = self._access.live_task(ti_id)
         app = self._store.detail(app_id).app
         if self._access.is_reader(app, task) or generation not in {app.generation, app.wanted_generation}:
@@ -161,9 +163,9 @@ class RegistryService:
 
         def decide(state: AppState, now: datetime) -> AppState:
             self._must_hold(state, task)
-            if state.attempt.generation != generation or state.attempt.acknowledged_at is not None:
-                return state
-            return replace(state, attempt=replace(state.attempt, acknowledged_at=now))
+            if state.wanted is not None and state.wanted.generation == generation:
+                return replace(state, wanted=_taken(state.wanted, now))
+            return replace(state, attempt=_taken(state.attempt, now)) if state.attempt.generation == generation else state
 
         self._store.change_app(app_id, generation, decide)
 
@@ -205,9 +207,13 @@ class RegistryService:
         return self._store.snapshot()
 
     def due(self, *, app_id: int | None = None, ti_id: str | None = None) -> Due:
-        """Return all open work, or that of one application; nothing to do for a task that only shares the key."""
+        """Return all open work, or that of one application; nothing to do for a task that only shares the key.
+
+        What no task will come back for is told to stop first, so that a pass sends nothing for a task that is over.
+        """
         if ti_id is None:
             self._caller.require("reconciler")
+            stop_orphans(self._store, self._tasks)
             return self._store.due(policy=self._policy, app_id=app_id)
         task = self._access.task(ti_id)
         if app_id is None:
@@ -236,7 +242,6 @@ class RegistryService:
         """Record facts in order; a task records about its own application, and intends only while its try is current."""
         if ti_id is None:
             self._caller.require("reconciler")
-            self._stop_orphans(records)
             return self._store.record(records, policy=self._policy, actor=self._caller.actor)
         task = self._access.task(ti_id)
         apps = self._access.own_apps(task)
@@ -247,30 +252,14 @@ class RegistryService:
         answers = iter(self._store.record(taken, policy=self._policy, actor=actor_of(task), only_app=own.id) if taken else ())
         return tuple(refusal or next(answers) for refusal in refused)
 
-    def _stop_orphans(self, records: Sequence[Record]) -> None:
-        """Stop what is about to be sent for a task that is over: it died in its submit and never learned the app's id.
-
-        A task that does not wait has acknowledged its generation at once, so that its end does not count.
-        """
-        for record in records:
-            if not isinstance(record, SendIntended):
-                continue
-            detail = self._store.detail(record.app_id)
-            app, owner = detail.app, detail.app.owner_ti_id
-            if owner is None or detail.attempt.acknowledged_at is not None:
-                continue
-            over = why_gone(self._tasks.facts(owner))
-            if over is not None:
-                self._store.change_app(app.id, app.generation, _stopping(over))
-
     def lease(self, name: str, *, holder: str, seconds: float) -> bool:
         """Take or renew a named lease; False when another holds it."""
         self._caller.require("reconciler")
         return self._store.lease(name, holder=holder, seconds=seconds)
 
 
-def _stopping(reason: str) -> Callable[[AppState, datetime], AppState]:
-    return lambda state, now: request_stop(state, reason=reason, actor="registry", now=now)
+def _taken(attempt: Attempt, now: datetime) -> Attempt:
+    return attempt if attempt.acknowledged_at is not None else replace(attempt, acknowledged_at=now)
 
 
 def _owner(known: Known | None) -> str | None:

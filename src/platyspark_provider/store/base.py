@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Installation, Target, Token
-from platyspark_provider.core.records import AppDetail, Claim, ClaimRequest, Due, Policy, Record, RecordAnswer, Snapshot
+from platyspark_provider.core.records import AppDetail, Awaited, Claim, ClaimRequest, Due, Policy, Record, RecordAnswer, Snapshot
 from platyspark_provider.core.transitions import AppState
 
 
@@ -91,6 +91,10 @@ class Store(Protocol):
     def due(self, *, policy: Policy, app_id: int | None = None, limit: int = 5000) -> Due:
         """Return rows with open work that nobody else holds and whose `next_reconcile_at` has passed (or only those of one app,
         whatever its time): apps not terminal, clusters not terminal with an app or an external id, logs pending."""
+
+    def awaited(self) -> tuple[Awaited, ...]:
+        """Return the newest generation of every live application of a task that has not acknowledged it, unless a stop was asked
+        for (by anyone but the backend), by id; one statement."""
 
     def snapshot(self) -> Snapshot:
         """Return live applications, and ends of the last 7 days that no task took, as briefs; `note` is the first condition's message."""

@@ -12,12 +12,25 @@ from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.assignment import intended_event
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Installation, Lease, Target, Token
 from platyspark_provider.core.recording import AttemptKey, Rows, record_all
-from platyspark_provider.core.records import AppBrief, AppDetail, AppWork, Claim, ClaimRequest, Due, Policy, Record, RecordAnswer, Snapshot
+from platyspark_provider.core.records import (
+    AppBrief,
+    AppDetail,
+    AppWork,
+    Awaited,
+    Claim,
+    ClaimRequest,
+    Due,
+    Policy,
+    Record,
+    RecordAnswer,
+    Snapshot,
+)
 from platyspark_provider.core.states import LogState
 from platyspark_provider.errors import InvalidRequest, NotFound
 from platyspark_provider.store.base import Known, Write
 from platyspark_provider.store.writing import (
     UNTAKEN_FOR,
+    awaited_of,
     brief_of,
     check_key,
     detail_of,
@@ -226,6 +239,12 @@ class InMemoryStore:
     def _log_pending(self, apps: Mapping[int, App]) -> tuple[AppWork, ...]:
         pending = [a for _, a in sorted(self._attempts.items()) if a.log_state is LogState.PENDING and a.app_id in apps]
         return tuple(AppWork(app=apps[a.app_id], attempt=a) for a in pending)
+
+    def awaited(self) -> tuple[Awaited, ...]:
+        """Return what tasks are to take the end of."""
+        with self._lock:
+            rows = ((app, self._attempts[app.id, app.wanted_generation]) for _, app in sorted(self._apps.items()))
+            return tuple(found for app, newest in rows if (found := awaited_of(app, newest)) is not None)
 
     def snapshot(self) -> Snapshot:
         """Return live and unacknowledged applications."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.model import App, Cluster, Event, Installation, Target, Token
-from platyspark_provider.core.records import AppDetail, Claim, ClaimRequest, Due, Policy, Record, RecordAnswer, Snapshot
+from platyspark_provider.core.records import AppDetail, Awaited, Claim, ClaimRequest, Due, Policy, Record, RecordAnswer, Snapshot
 from platyspark_provider.errors import StoreBusy
 from platyspark_provider.store import sql_claims, sql_reads, sql_records, sql_submit, sql_tokens, sql_writes
 from platyspark_provider.store.base import Known, Store, StoreFactory, Write
@@ -112,6 +112,11 @@ class SqlStore:
         """Return open work that is free and due."""
         with self._db.read() as connection:
             return sql_reads.read_due(connection, policy=policy, app_id=app_id, limit=limit)
+
+    def awaited(self) -> tuple[Awaited, ...]:
+        """Return what tasks are to take the end of."""
+        with self._db.read() as connection:
+            return sql_reads.read_awaited(connection)
 
     def snapshot(self) -> Snapshot:
         """Return live and unacknowledged applications."""

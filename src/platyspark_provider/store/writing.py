@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Target, Token
-from platyspark_provider.core.records import AppBrief, AppDetail
+from platyspark_provider.core.records import AppBrief, AppDetail, Awaited, TaskKey
 from platyspark_provider.errors import InvalidRequest, NotFound, Superseded
 
 KEY_CHARS = 1000
@@ -58,6 +58,15 @@ def brief_of(app: App, attempt: Attempt) -> AppBrief:
         ended_at=attempt.ended_at,
         note=app.conditions[0].message if app.conditions else "",
     )
+
+
+def awaited_of(app: App, newest: Attempt) -> Awaited | None:
+    """Return what the task of a live application is to take the end of; None when it took it, or a stop was asked for."""
+    is_stopping = newest.stop_requested_at is not None and newest.stop_actor != "backend"
+    if app.phase.is_terminal or app.owner_ti_id is None or newest.acknowledged_at is not None or is_stopping:
+        return None
+    place = TaskKey(dag_id=str(app.dag_id), task_id=str(app.task_id), run_id=str(app.run_id), map_index=app.map_index)
+    return Awaited(app_id=app.id, generation=newest.generation, owner_ti_id=app.owner_ti_id, task=place)
 
 
 def detail_of(

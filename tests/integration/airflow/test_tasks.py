@@ -134,6 +134,8 @@ def test_states_are_those_of_the_current_rows_through_retry_and_clear(tasks: Any
     row = airflow_run.start("one")
     assert tasks.states({one, two, unknown}) == {one: "running", two: None}
     retry(airflow_run, row)
+    row.state = "up_for_retry"
+    airflow_run.session.commit()
     assert tasks.states({one}) == {one: "up_for_retry"}
     row = airflow_run.start("one")
     clear(airflow_run, row)

@@ -66,7 +66,8 @@ def test_ready_marks_the_replacement_that_still_waits() -> None:
         assert world.phase(app_id) == "wait_cluster"
 
 
-def test_acknowledge_of_the_waiting_replacement_changes_nothing() -> None:
+def test_acknowledge_of_the_waiting_replacement_is_its_own() -> None:
+    """A task with wait=False says so before its generation begins."""
     with open_world(InMemoryStore().open) as world:
         app_id = world.submit().app.id
         world.bring_to("running", app_id, 1)
@@ -74,7 +75,7 @@ def test_acknowledge_of_the_waiting_replacement_changes_nothing() -> None:
         world.submit(ti_id="ti-2")
         world.registry.acknowledge(app_id, 2, ti_id="ti-2")
         assert world.store.detail(app_id, 1).attempt.acknowledged_at is None
-        assert world.store.detail(app_id, 2).attempt.acknowledged_at is None
+        assert world.store.detail(app_id, 2).attempt.acknowledged_at is not None
 
 
 def test_ready_of_an_unknown_generation_is_not_found() -> None:
