@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from platyspark_provider.backends.base import AttemptRef, AttemptSight, ClusterRef, ClusterSight, Death, Sights
@@ -100,7 +101,20 @@ class EmrObserver:
             death = death_of_cluster(cluster)
         elif applications is not None and is_yarn_to_say(ref, step):
             death = death_from_applications(own, step_ended=step.state.is_ended)
-        return attempt_sight(step, death, _detail(own))
+        sight = attempt_sight(step, death, _detail(own))
+        return _told_by_yarn(sight, own) if own and is_yarn_to_say(ref, step) else sight
+
+
+def _told_by_yarn(sight: AttemptSight, own: Sequence[YarnApplication]) -> AttemptSight:
+    """Return the sight of a step that failed or was cancelled, as YARN knows better how its application ended.
+
+    EMR fails the running steps of a lost master, and their applications go on and may succeed (EMR guide, "multiple
+    primary nodes"). With several applications nobody can say which one's end counts.
+    """
+    (newest, *others) = sorted(own, key=lambda app: app.id, reverse=True)
+    if not others and newest.has_succeeded:
+        return replace(sight, state="succeeded", driver="dead", proof=f"YARN: {newest.id} SUCCEEDED")
+    return replace(sight, reason=newest.why_it_ended or sight.reason)
 
 
 def is_yarn_to_say(ref: AttemptRef, step: Step) -> bool:

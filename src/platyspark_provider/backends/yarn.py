@@ -11,6 +11,7 @@ import httpx
 
 from platyspark_provider.backends.base import Death
 
+_REASON_CHARS = 500
 _ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 _TIMEOUT = httpx.Timeout(10.0, connect=2.0)
 # Without Kerberos YARN takes the caller's word for who it is; steps run as hadoop.
@@ -32,6 +33,17 @@ class YarnApplication:
     def is_ended(self) -> bool:
         """Tell whether YARN has nothing of it running any more."""
         return self.state in _ENDED
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Tell whether it told YARN itself that it succeeded."""
+        return self.state == "FINISHED" and self.final_status == "SUCCEEDED"
+
+    @property
+    def why_it_ended(self) -> str:
+        """Return the first line of what YARN was told about the end; empty while it lives."""
+        lines = [line.strip() for line in self.diagnostics.replace("\x00", "").splitlines() if line.strip()]
+        return lines[0][:_REASON_CHARS] if lines and self.is_ended else ""
 
 
 def application_from_raw(raw: Mapping[str, Any]) -> YarnApplication:

@@ -36,7 +36,7 @@ def apply_observation(state: AppState, record: AppObserved, actor: str, now: dat
                 actor=actor,
                 now=now,
                 ended_at=record.ended_at or now,
-                death_proof="succeeded",
+                death_proof=record.proof or "succeeded",
                 log_state=LogState.PENDING,
             )
         case "failed" | "cancelled":

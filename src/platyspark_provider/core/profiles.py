@@ -114,13 +114,22 @@ def profiles_from_mapping(document: Mapping[str, Any] | None, *, environment: st
     )
 
 
+def _read_yarn_url(value: Any, path: Path) -> str:
+    """One ResourceManager for all clusters would know nothing of a run on another one, which reads as proof of its death."""
+    text = read_text(value, path)
+    if "{cluster}" not in text:
+        example = "https://proxy.example.com/yarn/{cluster}"
+        raise invalid(path, f"{text!r} must hold {{cluster}}, which stands for the cluster's id.", f"Write {example}.")
+    return text
+
+
 _DEFAULT_TARGET = Target(id=0, name="default", backend="emr", aws_conn_id="aws_default", region=None)
 _TARGET: dict[str, Reader[Any]] = {
     "backend": read_choice(("emr",)),
     "aws_conn_id": read_text,
     "region": read_text,
     "account_id": read_scalar_text,
-    "yarn_url": read_text,
+    "yarn_url": _read_yarn_url,
 }
 _GROUP: dict[str, Reader[Any]] = {
     "role": read_choice(("MASTER", "CORE", "TASK")),

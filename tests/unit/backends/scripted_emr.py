@@ -64,5 +64,5 @@ def resource_manager(*applications: dict[str, Any]) -> Iterator[Server]:
         yield server
 
 
-def application(state: str, id_: str = "application_1_0001", tags: str = "plsp:abcdef:1:1") -> dict[str, Any]:
-    return {"id": id_, "state": state, "finalStatus": "UNDEFINED", "applicationTags": tags, "trackingUrl": "http://rm/proxy"}
+def application(state: str, id_: str = "application_1_0001", tags: str = "plsp:abcdef:1:1", **more: str) -> dict[str, Any]:
+    return {"id": id_, "state": state, "finalStatus": "UNDEFINED", "applicationTags": tags, "trackingUrl": "http://rm/proxy"} | more

@@ -139,6 +139,45 @@ def test_observe_failed_step_asks_yarn_whether_its_driver_lives(state: str, driv
     assert len(yarn.seen) == 1
 
 
+WELL = {"finalStatus": "SUCCEEDED"}
+
+
+@pytest.mark.parametrize(
+    ("word", "applications", "state"),
+    [
+        ("FAILED", [application("FINISHED", **WELL)], "succeeded"),
+        ("CANCELLED", [application("FINISHED", **WELL)], "succeeded"),
+        ("FAILED", [application("FINISHED", **WELL), application("FINISHED", "application_1_0002", **WELL)], "failed"),
+        ("FAILED", [application("RUNNING", **WELL)], "failed"),
+        ("FAILED", [application("FINISHED", finalStatus="FAILED")], "failed"),
+        ("FAILED", [application("FINISHED", tags="other", **WELL)], "failed"),
+    ],
+)
+def test_observe_step_that_emr_gave_up_succeeded_if_yarn_says_so(word: str, applications: list[dict[str, Any]], state: str) -> None:
+    handlers = {"ListClusters": answer(Clusters=[cluster()]), "ListSteps": answer(Steps=[step("s-1", word)])}
+
+    with resource_manager(*applications) as yarn, backend(handlers, yarn_url=yarn.url) as (emr, _):
+        sight = emr.observe([], [ref()]).attempts["s-1"]
+
+    assert sight.state == state
+    assert (sight.proof == "YARN: application_1_0001 SUCCEEDED") is (state == "succeeded")
+
+
+def test_observe_failed_step_gives_yarns_own_reason() -> None:
+    failed = step("s-1", "FAILED")
+    failed["Status"]["FailureDetails"] = {"Reason": "Unknown Error."}
+    handlers = {"ListClusters": answer(Clusters=[cluster()]), "ListSteps": answer(Steps=[failed])}
+    why = "\nUser application exited with status 1\n\tat org.apache.spark"
+
+    with (
+        resource_manager(application("FINISHED", finalStatus="FAILED", diagnostics=why)) as yarn,
+        backend(handlers, yarn_url=yarn.url) as (emr, _),
+    ):
+        assert emr.observe([], [ref()]).attempts["s-1"].reason == "User application exited with status 1"
+    with resource_manager(application("FAILED")) as yarn, backend(handlers, yarn_url=yarn.url) as (emr, _):
+        assert emr.observe([], [ref()]).attempts["s-1"].reason == "Unknown Error."
+
+
 def test_observe_failed_step_with_silent_yarn_leaves_the_driver_unknown() -> None:
     handlers = {"ListClusters": answer(Clusters=[cluster()]), "ListSteps": answer(Steps=[step("s-1", "FAILED")])}
 

@@ -65,6 +65,12 @@ def test_observed_succeeded_ends_well_from_any_phase_and_has_a_log(phase: AppPha
     assert (done.attempt.phase, done.attempt.ended_at, done.attempt.log_state) == (AppPhase.SUCCEEDED, NOW, LogState.PENDING)
 
 
+def test_observed_succeeded_keeps_how_that_is_known() -> None:
+    told = observe(state_in(AppPhase.RUNNING), "succeeded", driver="dead", proof="YARN: application_1 SUCCEEDED")
+    assert told.attempt.death_proof == "YARN: application_1 SUCCEEDED"
+    assert observe(state_in(AppPhase.RUNNING), "succeeded").attempt.death_proof == "succeeded"
+
+
 def test_observed_failed_with_a_dead_driver_is_failed() -> None:
     done = observe(state_in(AppPhase.RUNNING, started_at=NOW), "failed", driver="dead", proof="yarn", reason="exit 1", ended_at=NOW)
     attempt = done.attempt

@@ -26,6 +26,11 @@ def test_profiles_document_wins_over_settings() -> None:
     assert (profiles.environment, profiles.artifacts) == ("dev", "s3://mine")
 
 
+def test_target_with_one_yarn_address_for_all_clusters_is_refused() -> None:
+    with pytest.raises(ProfilesInvalid, match=r"targets.eu.yarn_url: 'http://rm:8088' must hold \{cluster\}.*/yarn/\{cluster\}"):
+        profiles_from_mapping({"targets": {"eu": {"yarn_url": "http://rm:8088"}}})
+
+
 def test_profile_fields_are_read_with_their_types() -> None:
     document = {
         "targets": {
