@@ -150,7 +150,7 @@ def _observed(state: ClusterState, record: ClusterObserved, actor: str, now: dat
             return enter_cluster(seen, ClusterPhase.READY, "Ready.", actor=actor, now=now, healthy_since=now)
         case "terminating":
             return enter_cluster(seen, ClusterPhase.TERMINATING, f"Terminating: {record.reason}", actor=actor, now=now)
-        case "dead" | "gone":
+        case "dead":
             klass = FailureClass(record.failure_class) if record.failure_class else None
             phase = ClusterPhase.FAILED if klass is FailureClass.USER else ClusterPhase.DEAD
             message = f"Ended: {record.reason_code} {record.reason}".strip()

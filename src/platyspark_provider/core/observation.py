@@ -1,24 +1,29 @@
 """What an observed run changes: running, ended well, or over and proven (not) dead; called by `transitions` alone."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from platyspark_provider.core.app_state import AppState, Refused, end, enter, merged
 from platyspark_provider.core.model import Attempt, Cluster, Failure
-from platyspark_provider.core.records import AppObserved
+from platyspark_provider.core.records import AppObserved, Policy
 from platyspark_provider.core.states import APP_SENT, AppPhase, ClusterPhase, FailureClass, LogState
 
 
-def apply_observation(state: AppState, record: AppObserved, actor: str, now: datetime) -> AppState | Refused:
+def apply_observation(state: AppState, record: AppObserved, policy: Policy, actor: str, now: datetime) -> AppState | Refused:
+    """Return the rows after what the backend reports, or why it can't be taken."""
     attempt = state.attempt
     if attempt.phase not in APP_SENT:
         return Refused(code="not_sent", message=f"The application is {attempt.phase.value}; nothing runs under its id.")
+    if record.state == "gone" and record.driver != "dead" and not _is_missing_long(attempt, policy, now):
+        missing = replace(attempt, empty_listings=1, last_listing_at=attempt.last_listing_at if attempt.empty_listings else now)
+        return replace(state, attempt=missing)
     seen = replace(
         state,
         attempt=replace(
             attempt,
             observed_at=now,
+            empty_listings=attempt.empty_listings if record.state == "gone" else 0,
             started_at=attempt.started_at or record.started_at,
             external_detail=merged(attempt.external_detail, record.external_detail),
         ),
@@ -45,6 +50,15 @@ def apply_observation(state: AppState, record: AppObserved, actor: str, now: dat
             return _seen_gone(seen, record, actor, now)
         case _:
             assert_never(record.state)
+
+
+def _is_missing_long(attempt: Attempt, policy: Policy, now: datetime) -> bool:
+    """Tell whether looks have missed the run for the settle window: after an outage of our own, one look says nothing.
+
+    `last_listing_at` is the first look that missed it, while `empty_listings` is 1; a look that finds it resets that.
+    """
+    since = attempt.last_listing_at if attempt.empty_listings else None
+    return since is not None and now >= since + timedelta(seconds=policy.settle_s)
 
 
 def _seen_running(state: AppState, actor: str, now: datetime) -> AppState:

@@ -144,12 +144,13 @@ class AttemptSight:
 class Sights:
     """What one batched look saw: by external id. What is asked for and absent was not listed; `failed` names
     clusters (external ids) that could not be asked this time, for the reasons in `failure`: their runs are unknown,
-    not gone."""
+    not gone. `is_blind`: nothing at all could be asked, for another reason than a quota."""
 
     clusters: Mapping[str, ClusterSight] = field(default_factory=dict)
     attempts: Mapping[str, AttemptSight] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
     failure: str = ""
+    is_blind: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,9 +175,7 @@ def needs_proof(attempt: Attempt, sight: AttemptSight | None = None) -> bool:
     return sight is not None and sight.state in {"failed", "cancelled"} and sight.driver == "unknown"
 
 
-def app_fact(
-    app: App, attempt: Attempt, sight: AttemptSight | None, death: Death | None, *, epoch: int, policy: Policy, now: datetime
-) -> AppObserved | None:
+def app_fact(app: App, attempt: Attempt, sight: AttemptSight | None, death: Death | None, *, epoch: int) -> AppObserved | None:
     """Return the fact that a look amounts to; None when it says nothing.
 
     :param sight: None when the run was not listed although its cluster answered.
@@ -186,7 +184,7 @@ def app_fact(
     if attempt.phase not in APP_SENT:
         return None
     if sight is None:
-        return _unlisted(app, attempt, death, epoch=epoch, policy=policy, now=now)
+        return _unlisted(app, attempt, death, epoch=epoch)
     dead = death is not None and death.state == "dead"
     state = "cancelled" if dead and sight.state in {"pending", "running"} else sight.state
     return AppObserved(
@@ -203,23 +201,20 @@ def app_fact(
     )
 
 
-def _unlisted(app: App, attempt: Attempt, death: Death | None, *, epoch: int, policy: Policy, now: datetime) -> AppObserved | None:
-    """A run that is not listed: proven dead, still within the listing's lag, or gone."""
+def _unlisted(app: App, attempt: Attempt, death: Death | None, *, epoch: int) -> AppObserved:
+    """A run that is not listed: proven dead, or missing, which counts only after a while (`core.observation`)."""
     if death is not None and death.state == "dead":
         return AppObserved(app_id=app.id, generation=attempt.generation, epoch=epoch, state="cancelled", driver="dead", proof=death.proof)
-    since = attempt.observed_at or attempt.submitted_at or attempt.created_at
-    if now < since + timedelta(seconds=policy.settle_s):
-        return None
     return AppObserved(app_id=app.id, generation=attempt.generation, epoch=epoch, state="gone")
 
 
-def cluster_fact(cluster: Cluster, sight: ClusterSight | None, *, epoch: int, policy: Policy, now: datetime) -> ClusterObserved | None:
-    """Return the fact that a look at a cluster amounts to; None when it says nothing new."""
-    if sight is None:
-        since = cluster.observed_at or cluster.create_sent_at or cluster.created_at
-        if now < since + timedelta(seconds=policy.settle_s):
-            return None
-        return ClusterObserved(cluster_id=cluster.id, epoch=epoch, state="gone", raw_state="GONE", reason="no longer listed")
+def is_unknown(cluster: Cluster, *, policy: Policy, now: datetime) -> bool:
+    """Tell whether a cluster that its backend does not show is more than too new to be shown."""
+    return now >= (cluster.create_sent_at or cluster.created_at) + timedelta(seconds=policy.settle_s)
+
+
+def cluster_fact(cluster: Cluster, sight: ClusterSight, *, epoch: int) -> ClusterObserved:
+    """Return the fact that a look at a cluster amounts to."""
     return ClusterObserved(
         cluster_id=cluster.id,
         epoch=epoch,

@@ -199,7 +199,10 @@ class SendIntended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendEnded:
-    """What became of the send: `sent` (id known), `throttled` and `cluster_gone` (not done), `lost`, `rejected`."""
+    """What became of the send: `sent` (id known), `throttled` and `cluster_gone` (not done), `lost`, `rejected`.
+
+    :param nonce: of the send that ended; only its own sender knows that a refusal left nothing behind.
+    """
 
     app_id: int
     generation: int
@@ -209,6 +212,7 @@ class SendEnded:
     external_detail: Mapping[str, Any] = field(default_factory=dict)
     message: str = ""
     retry_after_s: float = 0.0
+    nonce: str | None = None
     kind: Literal["send_ended"] = "send_ended"
 
 
@@ -316,7 +320,7 @@ class ClusterObserved:
 
     cluster_id: int
     epoch: int
-    state: Literal["starting", "ready", "terminating", "dead", "gone"]
+    state: Literal["starting", "ready", "terminating", "dead"]
     raw_state: str
     reason_code: str = ""
     reason: str = ""

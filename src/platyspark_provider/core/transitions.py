@@ -43,7 +43,7 @@ def apply_to_app(state: AppState, record: AppRecord, *, policy: Policy, actor: s
         case SendLookedFor():
             return _looked_for(state, record, policy, actor, now)
         case AppObserved():
-            return apply_observation(state, record, actor, now)
+            return apply_observation(state, record, policy, actor, now)
         case StopAdvanced():
             return _stop_advanced(state, record, actor, now)
         case LogLookedFor():
@@ -125,7 +125,10 @@ def _intend(state: AppState, record: SendIntended, actor: str, now: datetime) ->
 
 def _send_ended(state: AppState, record: SendEnded, actor: str, now: datetime) -> AppState | Refused:
     phase = state.attempt.phase
-    if record.result == "rejected" and phase in {AppPhase.WAIT_CLUSTER, AppPhase.SENDING, AppPhase.AMBIGUOUS}:
+    if record.result == "rejected" and (phase is AppPhase.AMBIGUOUS or _is_sent_by_another(state.attempt, record)):
+        message = f"The application is {phase.value}: it may have been sent, so it is looked for before it can be refused."
+        return Refused(code="may_have_been_sent", message=message)
+    if record.result == "rejected" and phase in {AppPhase.WAIT_CLUSTER, AppPhase.SENDING}:
         failure = Failure(klass=FailureClass.USER, summary=record.message)
         return end(
             state,
@@ -151,6 +154,10 @@ def _send_ended(state: AppState, record: SendEnded, actor: str, now: datetime) -
     return replace(back, app=replace(back.app, cluster_id=None if gone else back.app.cluster_id, next_reconcile_at=later))
 
 
+def _is_sent_by_another(attempt: Attempt, record: SendEnded) -> bool:
+    return attempt.phase is AppPhase.SENDING and attempt.send_nonce != record.nonce
+
+
 def _sent(state: AppState, external_id: str | None, detail: Mapping[str, Any], word: str, actor: str, now: datetime) -> AppState:
     phase = AppPhase.PENDING if state.attempt.stop_requested_at is None else AppPhase.CANCELLING
     return enter(
@@ -161,6 +168,8 @@ def _sent(state: AppState, external_id: str | None, detail: Mapping[str, Any], w
         now=now,
         external_id=external_id,
         submitted_at=now,
+        empty_listings=0,
+        last_listing_at=None,
         external_detail=merged(state.attempt.external_detail, detail),
     )
 

@@ -22,7 +22,8 @@ WATCHDOG_LEASE_S = 150.0  # longer than the task's execution_timeout (dags.watch
 class WatchdogOperator(BaseOperator):
     """Run one pass and write its report into the log.
 
-    It fails when the api-server can't be asked, or when errors left nothing done.
+    It fails when the api-server can't be asked, when no target that has work could be reached, or when errors left
+    nothing done.
 
     :param platyspark_conn_id: connection whose token has scope `reconciler`; None takes `platyspark_reconciler`, or
         `platyspark_default` where that does not exist.
@@ -34,16 +35,19 @@ class WatchdogOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Run the pass, unless another watchdog is at it."""
-        from platyspark_provider.hooks.process import process_name
         from platyspark_provider.operators.outcome import airflow_errors
 
+        holder = _holder(context)
         conn_id = self.platyspark_conn_id or self._default_conn_id()
         with airflow_errors(conn_id=conn_id):
             with PlatySparkHook(conn_id).registry(actor="watchdog") as registry:
-                if not registry.lease(WATCHDOG_LEASE, holder=process_name(), seconds=WATCHDOG_LEASE_S):
+                if not registry.lease(WATCHDOG_LEASE, holder=holder, seconds=WATCHDOG_LEASE_S):
                     self.log.info("Another watchdog is at work; nothing to do.")
                     return
-                report = self._pass(registry)
+                try:
+                    report = self._pass(registry)
+                finally:
+                    registry.lease(WATCHDOG_LEASE, holder=holder, seconds=0.0)
             self._judge(report)
 
     def _pass(self, registry: Registry) -> PassReport:
@@ -59,6 +63,10 @@ class WatchdogOperator(BaseOperator):
             self.log.info("%s", line)
         if report.is_blind:
             self.log.info("Every target is observed by another process; this pass had nothing to do.")
+        silent = report.silent()
+        if silent and not report.answered:
+            reasons = "; ".join(f"target {name}: {why}" for name, why in silent.items())
+            raise AirflowException(f"The pass reached none of the targets that have work: {reasons}")
         if report.errors and not report.done:
             raise AirflowException(f"The pass did nothing and met {report.errors} errors: {'; '.join(report.skipped)}")
 
@@ -68,3 +76,9 @@ class WatchdogOperator(BaseOperator):
         except AirflowNotFoundException:
             return DEFAULT_CONN_ID
         return RECONCILER_CONN_ID
+
+
+def _holder(context: Context) -> str:
+    """Return who holds the watchdog's lease: the DAG run, so that the task's next try takes over from one that was killed."""
+    dag_run = context["dag_run"]
+    return f"watchdog:{dag_run.dag_id}:{dag_run.run_id}"

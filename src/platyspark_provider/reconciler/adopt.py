@@ -16,8 +16,8 @@ def adopt_clusters(bench: Workbench) -> None:
     A crash in here leaves the rows as they were: the next executor looks again.
     """
     for cluster in bench.held_clusters():
-        with bench.report.guard(f"look for cluster {cluster.name}"):
-            target = bench.target(cluster.target_id)
+        target = bench.target(cluster.target_id)
+        with bench.report.guard(f"look for cluster {cluster.name}", target):
             if isinstance(decide_cluster(cluster, now=bench.due.at), LookFor):
                 _look_for_cluster(bench, bench.backend(target), cluster)
 
@@ -32,6 +32,7 @@ def _look_for_cluster(bench: Workbench, backend: Backend, cluster: Cluster) -> N
     by_token = backend.adopts_by == "token"
     name = cluster_name(cluster, bench.due.installation, send=cluster.send)
     found = None if by_token else _surviving(backend.find_clusters(name.incarnation))
+    bench.report.answered.add(bench.target(cluster.target_id).name)
     external_id = found.external_id if found else None
     epoch = bench.cluster_epoch(cluster.id)
     bench.record([CreateLookedFor(cluster_id=cluster.id, epoch=epoch, external_id=external_id, may_repeat=by_token)])

@@ -1,8 +1,10 @@
 """The look: ask each backend about all held rows in a few calls and record what it says."""
 
-from platyspark_provider.core.model import Target
+from dataclasses import replace
+
+from platyspark_provider.core.model import Cluster, Target
 from platyspark_provider.core.ports import AttemptSight, Backend, ClusterRef, Death, Sights
-from platyspark_provider.core.reconcile import app_fact, cluster_fact, needs_proof
+from platyspark_provider.core.reconcile import app_fact, cluster_fact, is_unknown, needs_proof
 from platyspark_provider.core.records import AppWork, Record
 from platyspark_provider.core.states import APP_SENT
 from platyspark_provider.reconciler.workbench import Workbench
@@ -14,7 +16,7 @@ def observe(bench: Workbench) -> None:
     A crash in here leaves nothing behind: a look changes nothing at the backend.
     """
     for target in bench.due.targets:
-        with bench.report.guard(f"observe target {target.name}"):
+        with bench.report.guard(f"observe target {target.name}", target):
             _observe_target(bench, target)
 
 
@@ -26,17 +28,36 @@ def _observe_target(bench: Workbench, target: Target) -> None:
     backend = bench.backend(target)
     refs = [ClusterRef(id=c.id, external_id=c.external_id or "") for c in clusters]
     sights = backend.observe(refs, [bench.ref_of(w) for w in sent])
-    now, policy = bench.due.at, bench.due.policy
+    if sights.is_blind:
+        bench.report.unreachable.setdefault(target.name, sights.failure)
+    else:
+        bench.report.answered.add(target.name)
     facts: list[Record] = []
     for cluster in clusters:
-        if cluster.external_id in sights.failed:
-            continue
         sight = sights.clusters.get(cluster.external_id or "")
-        fact = cluster_fact(cluster, sight, epoch=bench.cluster_epoch(cluster.id), policy=policy, now=now)
-        if fact is not None:
-            facts.append(fact)
+        if sight is not None:
+            facts.append(cluster_fact(cluster, sight, epoch=bench.cluster_epoch(cluster.id)))
+        elif cluster.external_id not in sights.failed and is_unknown(cluster, policy=bench.due.policy, now=bench.due.at):
+            _tell_unknown(bench, target, cluster)
     bench.record(facts)
-    bench.record(_app_facts(bench, backend, sent, sights))
+    unlisted = {bench.ref_of(w).cluster or "" for w in sent} - set(sights.clusters) - sights.failed
+    unlisted -= {bench.ref_of(w).cluster or "" for w in sent if bench.ref_of(w).cluster in unlisted and _is_cluster_over(bench, w)}
+    bench.record(_app_facts(bench, backend, sent, replace(sights, failed=sights.failed | unlisted)))
+
+
+def _is_cluster_over(bench: Workbench, work: AppWork) -> bool:
+    """Tell whether a run's cluster has ended by our own record; one that is over is on no bench: ask."""
+    cluster = bench.clusters.get(work.attempt.cluster_id or 0) or bench.registry.detail(work.app.id, ti_id=bench.ti_id).cluster
+    return cluster is None or cluster.phase.is_terminal
+
+
+def _tell_unknown(bench: Workbench, target: Target, cluster: Cluster) -> None:
+    """EMR shows ended clusters for two months, so one that it does not know was never proven to have ended."""
+    bench.unknown.add(cluster.id)
+    bench.report.unknown.append(
+        f"Cluster {cluster.name} ({cluster.external_id}) is unknown to target {target.name}: was its region, account or connection "
+        "changed? Nothing is concluded of it and its runs, and nothing is sent to it."
+    )
 
 
 def _app_facts(bench: Workbench, backend: Backend, sent: list[AppWork], sights: Sights) -> list[Record]:
@@ -56,7 +77,7 @@ def _app_facts(bench: Workbench, backend: Backend, sent: list[AppWork], sights: 
 
 def _fact(bench: Workbench, work: AppWork, sight: AttemptSight | None, death: Death | None) -> list[Record]:
     epoch = bench.app_epoch(work.app.id)
-    fact = app_fact(work.app, work.attempt, sight, death, epoch=epoch, policy=bench.due.policy, now=bench.due.at)
+    fact = app_fact(work.app, work.attempt, sight, death, epoch=epoch)
     return [] if fact is None else [fact]
 
 

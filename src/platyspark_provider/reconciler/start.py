@@ -91,6 +91,8 @@ def create_clusters(bench: Workbench) -> None:
 
 
 def _create(bench: Workbench, cluster: Cluster) -> None:
+    target = bench.target(cluster.target_id)
+    backend = bench.backend(target)  # before the intent: a call that can't be made leaves nothing to look for
     epoch, nonce = bench.cluster_epoch(cluster.id), uuid.uuid4().hex
     (answer,) = bench.record([CreateIntended(cluster_id=cluster.id, epoch=epoch, nonce=nonce)])
     if not answer.accepted or answer.cluster is None:
@@ -104,15 +106,16 @@ def _create(bench: Workbench, cluster: Cluster) -> None:
         "platyspark:generation": str(cluster.generation),
         "platyspark:nonce": nonce,
     }
-    backend = bench.backend(bench.target(cluster.target_id))
     try:
         external_id = backend.create_cluster(cluster.spec, name=str(name), token=token, tags=tags)
     except PlatySparkError as error:
+        bench.report.heard(target, error)
         retry = error.retry_after if isinstance(error, TemporaryError) else 0.0
         message = error.message
         bench.record([CreateEnded(cluster_id=cluster.id, epoch=epoch, result=result_of(error), message=message, retry_after_s=retry)])
         bench.report.skipped.append(f"create cluster {cluster.name}: {error}")
         return
+    bench.report.heard(target)
     bench.record([CreateEnded(cluster_id=cluster.id, epoch=epoch, result="created", external_id=external_id)])
     bench.report.done.append(f"created cluster {cluster.name}: {external_id}")
 
@@ -126,8 +129,14 @@ def send_runs(bench: Workbench) -> None:
     for work in bench.held_apps():
         cluster = bench.clusters.get(work.app.cluster_id or 0)
         action = decide_app(work.app, work.attempt, cluster, policy=bench.due.policy, now=bench.due.at)
-        if isinstance(action, Send) and cluster is not None and cluster.external_id:
-            by_cluster[cluster.id].append(work)
+        if not isinstance(action, Send) or cluster is None or not cluster.external_id:
+            continue
+        if cluster.id in bench.unknown:
+            bench.record(
+                _waiting(bench, work, "cluster_unknown", f"Cluster {cluster.name} ({cluster.external_id}) is unknown to its target.")
+            )
+            continue
+        by_cluster[cluster.id].append(work)
     for cluster_id, works in by_cluster.items():
         for i in range(0, len(works), SEND_AT_ONCE):
             with bench.report.guard(f"send to cluster {bench.clusters[cluster_id].name}"):
@@ -135,6 +144,8 @@ def send_runs(bench: Workbench) -> None:
 
 
 def _send(bench: Workbench, cluster: Cluster, works: list[AppWork]) -> None:
+    target = bench.target(cluster.target_id)
+    backend = bench.backend(target)  # before the intents: a call that can't be made leaves nothing to look for
     intents = [
         SendIntended(app_id=w.app.id, generation=w.attempt.generation, epoch=bench.app_epoch(w.app.id), nonce=uuid.uuid4().hex)
         for w in works
@@ -143,7 +154,6 @@ def _send(bench: Workbench, cluster: Cluster, works: list[AppWork]) -> None:
     going = [w for w, a in zip(works, answers, strict=True) if a.accepted]
     if not going:
         return
-    backend = bench.backend(bench.target(cluster.target_id))
     launches = [
         Launch(name=str(bench.name_of(w)), yarn_tag=bench.name_of(w).yarn_tag, spec=w.attempt.spec, token=str(bench.name_of(w)))
         for w in going
@@ -151,8 +161,10 @@ def _send(bench: Workbench, cluster: Cluster, works: list[AppWork]) -> None:
     try:
         ids = backend.submit(cluster.external_id, launches)
     except PlatySparkError as error:
+        bench.report.heard(target, error)
         _not_sent(bench, cluster, going, error)
         return
+    bench.report.heard(target)
     detail = {"cluster": cluster.external_id, "log_uri": cluster.spec.log_uri or ""}
     bench.record([_ended(bench, w, "sent", external_id=i, detail=detail) for w, i in zip(going, ids, strict=True)])
     bench.report.done.extend(f"sent app {w.app.id} generation {w.attempt.generation}: {i}" for w, i in zip(going, ids, strict=True))
@@ -191,6 +203,7 @@ def _ended(
         external_detail=detail or {},
         message=message,
         retry_after_s=retry_after_s,
+        nonce=bench.apps[work.app.id].attempt.send_nonce,
     )
 
 

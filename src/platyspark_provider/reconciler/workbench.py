@@ -11,14 +11,18 @@ from platyspark_provider.core.model import Cluster, Target
 from platyspark_provider.core.ports import AttemptRef, AttemptSight, Backend, Backends, Registry
 from platyspark_provider.core.reconcile import attempt_name
 from platyspark_provider.core.records import AppWork, Claim, ClaimRequest, Due, Record, RecordAnswer
-from platyspark_provider.errors import PlatySparkError, TemporaryError
+from platyspark_provider.errors import BackendUnavailable, PlatySparkError, ReplyLost, TemporaryError
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class PassReport:
-    """What a pass looked at, did, skipped and why; `errors` counts guarded items."""
+    """What a pass looked at, did, skipped and why; `errors` counts guarded items.
+
+    :param answered: targets that answered at all; :param unreachable: targets that could not be asked, and why.
+    :param unknown: clusters that their target does not know: proof of nothing, so a person has to look.
+    """
 
     apps: int = 0
     clusters: int = 0
@@ -27,6 +31,9 @@ class PassReport:
     skipped: list[str] = field(default_factory=list)
     errors: int = 0
     is_blind: bool = False
+    answered: set[str] = field(default_factory=set)
+    unreachable: dict[str, str] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """Return the report as log lines, a summary first."""
@@ -34,14 +41,36 @@ class PassReport:
             f"Pass: {self.apps} applications, {self.clusters} clusters, {len(self.done)} actions, "
             f"{self.held_by_others} held by others, {self.errors} errors."
         )
-        return [head, *(f"did: {line}" for line in self.done), *(f"left: {line}" for line in self.skipped)]
+        return [
+            head,
+            *(f"did: {line}" for line in self.done),
+            *(f"left: {line}" for line in self.skipped),
+            *(f"target {name} can't be reached: {why}" for name, why in self.silent().items()),
+            *self.unknown,
+        ]
+
+    def silent(self) -> dict[str, str]:
+        """Return the targets that gave no answer in the whole pass, and why."""
+        return {name: why for name, why in self.unreachable.items() if name not in self.answered}
+
+    def heard(self, target: Target, error: PlatySparkError | None = None) -> None:
+        """Note how a call of a target ended: an answer, be it a refusal, or none."""
+        if isinstance(error, BackendUnavailable):
+            self.unreachable.setdefault(target.name, str(error))
+        elif not isinstance(error, ReplyLost):
+            self.answered.add(target.name)
 
     @contextmanager
-    def guard(self, what: str) -> Iterator[None]:
-        """Carry on with the next item when one fails; count and log it."""
+    def guard(self, what: str, target: Target | None = None) -> Iterator[None]:
+        """Carry on with the next item when one fails; count and log it.
+
+        :param target: whose calls are made inside.
+        """
         try:
             yield
         except TemporaryError as error:
+            if target is not None and isinstance(error, BackendUnavailable):
+                self.heard(target, error)
             self.skipped.append(f"{what}: {error}")
             log.warning("%s: %s", what, error)
         except PlatySparkError as error:
@@ -60,6 +89,7 @@ class Workbench:
 
     :param ti_id: the task on whose behalf a single app is advanced; None for a pass over all.
     :param sights: what this pass's look saw of runs, by application.
+    :param unknown: ids of clusters that their target does not know: nothing is sent to them.
     """
 
     registry: Registry
@@ -73,6 +103,7 @@ class Workbench:
     app_claims: dict[int, Claim] = field(default_factory=dict)
     cluster_claims: dict[int, Claim] = field(default_factory=dict)
     sights: dict[int, AttemptSight] = field(default_factory=dict)
+    unknown: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.apps = {w.app.id: w for w in self.due.apps}
@@ -88,7 +119,11 @@ class Workbench:
 
     def backend(self, target: Target) -> Backend:
         """Return the backend of a target; raises BackendUnavailable."""
-        return self.backends.of(target)
+        try:
+            return self.backends.of(target)
+        except BackendUnavailable as error:
+            self.report.heard(target, error)
+            raise
 
     def claim(self, requests: Sequence[ClaimRequest], holder: str) -> None:
         """Take leases; rows that somebody else holds leave the bench."""

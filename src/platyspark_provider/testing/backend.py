@@ -150,7 +150,8 @@ class FakeBackend(FakeWorld):
         try:
             return self._call("observe", lambda: self._look(wanted, attempts))
         except PlatySparkError as error:
-            return Sights(failed=frozenset(wanted), failure=error.message)
+            blind = not isinstance(error, BackendThrottled)
+            return Sights(failed=frozenset(wanted), failure=error.message, is_blind=blind)
 
     def _look(self, wanted: Collection[str], attempts: Sequence[AttemptRef]) -> Sights:
         seen = [self.clusters[id_] for id_ in wanted if id_ in self.clusters]

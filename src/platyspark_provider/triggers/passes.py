@@ -18,7 +18,7 @@ from platyspark_provider.hooks.aws import EmrBackends
 from platyspark_provider.hooks.clock import SystemClock
 from platyspark_provider.hooks.platyspark import Endpoint, PlatySparkHook
 from platyspark_provider.hooks.process import process_name
-from platyspark_provider.reconciler.passes import run_pass
+from platyspark_provider.reconciler.passes import Bidding, run_pass
 from platyspark_provider.reconciler.workbench import PassReport
 from platyspark_provider.triggers.quiet import QuietLog
 
@@ -103,6 +103,7 @@ class PassKeeper:
         self._errors = QuietLog(log)
         self._tools: tuple[Endpoint, Backends] | None = None
         self._tools_until = 0.0
+        self._bidding = Bidding()
 
     async def run(self) -> None:
         """Keep running passes; errors are logged and tried again, cancelling leaves a running pass to end by itself."""
@@ -140,10 +141,13 @@ class PassKeeper:
 
     def _in_thread(self, endpoint: Endpoint, backends: Backends) -> PassReport:
         with endpoint.registry(actor="observer") as registry:
-            return run_pass(registry, backends, holder=process_name(), clock=self._clock)
+            return run_pass(registry, backends, holder=process_name(), clock=self._clock, bidding=self._bidding)
 
     def _tell(self, report: PassReport) -> None:
-        """Log what a pass did; an idle pass is no news."""
+        """Log what a pass did; an idle pass is no news, and an old grievance is none every ten seconds."""
+        grievances = [*(f"target {name} can't be reached: {why}" for name, why in report.silent().items()), *report.unknown]
+        if grievances:
+            self._errors.warning("; ".join(grievances))
         level = logging.INFO if report.done or report.errors else logging.DEBUG
         for line in report.lines():
             log.log(level, "%s", line)

@@ -141,9 +141,8 @@ def test_observed_terminating_gives_the_live_key_back() -> None:
     ("klass", "phase"),
     [(None, ClusterPhase.DEAD), ("infrastructure", ClusterPhase.DEAD), ("user", ClusterPhase.FAILED)],
 )
-@pytest.mark.parametrize("state", ["dead", "gone"])
-def test_observed_end_is_dead_or_failed_by_whose_fault_it_is(state: str, klass: str | None, phase: ClusterPhase) -> None:
-    c = apply(in_phase(ClusterPhase.READY, external_id="j-1"), observed(state, failure_class=klass)).cluster
+def test_observed_end_is_dead_or_failed_by_whose_fault_it_is(klass: str | None, phase: ClusterPhase) -> None:
+    c = apply(in_phase(ClusterPhase.READY, external_id="j-1"), observed("dead", failure_class=klass)).cluster
     assert (c.phase, c.live_key, c.ended_at) == (phase, None, NOW)
     assert c.failure_class == (FailureClass(klass) if klass else None)
 

@@ -79,7 +79,7 @@ CLUSTERS = st.one_of(
     of_cluster(CreateLookedFor, external_id=st.sampled_from([None, "j-1"]), may_repeat=BOOLEANS),
     of_cluster(
         ClusterObserved,
-        state=st.sampled_from(["starting", "ready", "terminating", "dead", "gone"]),
+        state=st.sampled_from(["starting", "ready", "terminating", "dead"]),
         raw_state=st.just("RAW"),
         failure_class=st.sampled_from([None, "user", "infrastructure"]),
     ),

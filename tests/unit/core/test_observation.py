@@ -1,7 +1,7 @@
 """What an observed run changes: it is over only when its driver is proven dead."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,9 +25,12 @@ def state_in(phase: AppPhase, *, cluster: Cluster | None = READY, wanted: bool =
     return AppState(app=app, attempt=current, wanted=make_attempt(generation=2) if wanted else None, cluster=cluster)
 
 
-def observe(state: AppState, seen: Any, **values: Any) -> AppState:
+MISSING: dict[str, Any] = {"empty_listings": 1, "last_listing_at": NOW - timedelta(seconds=300)}
+
+
+def observe(state: AppState, seen: Any, *, at: datetime = NOW, **values: Any) -> AppState:
     fact = AppObserved(app_id=1, generation=1, epoch=1, state=seen, **values)
-    done = apply_to_app(state, fact, policy=Policy(), actor="observer", now=NOW)
+    done = apply_to_app(state, fact, policy=Policy(), actor="observer", now=at)
     assert isinstance(done, AppState), done
     return done
 
@@ -167,16 +170,30 @@ def test_observed_over_with_its_cluster_has_the_clusters_fault(
     assert (attempt.failure_class, attempt.failure.summary, attempt.death_proof) == (expected, summary, "cluster terminated")
 
 
+def test_observed_gone_counts_only_after_looks_have_missed_the_run_for_the_settle_window() -> None:
+    """An outage of our own makes `observed_at` old: one look after it proves nothing."""
+    stale = state_in(AppPhase.RUNNING, started_at=NOW - timedelta(days=1), observed_at=NOW - timedelta(hours=5))
+    once = observe(stale, "gone")
+    assert (once.attempt.phase, once.attempt.empty_listings, once.attempt.last_listing_at) == (AppPhase.RUNNING, 1, NOW)
+    assert (once.attempt.observed_at, once.events) == (NOW - timedelta(hours=5), ())
+    again = observe(once, "gone", at=NOW + timedelta(seconds=299))
+    assert (again.attempt.phase, again.attempt.last_listing_at) == (AppPhase.RUNNING, NOW)
+    assert observe(again, "gone", at=NOW + timedelta(seconds=300)).attempt.phase is AppPhase.CANCELLING
+    found = observe(again, "running", at=NOW + timedelta(seconds=299))
+    assert found.attempt.empty_listings == 0
+    assert observe(found, "gone", at=NOW + timedelta(seconds=300)).attempt.phase is AppPhase.RUNNING
+
+
 def test_observed_gone_from_a_living_cluster_is_not_over() -> None:
     """A record may age out (1,000 on EMR) while a detached driver writes on: no second writer may start."""
-    done = observe(state_in(AppPhase.RUNNING, started_at=NOW, wanted=True), "gone")
+    done = observe(state_in(AppPhase.RUNNING, started_at=NOW, wanted=True, **MISSING), "gone")
     assert (done.attempt.phase, done.attempt.stop_reason, done.app.generation) == (AppPhase.CANCELLING, "the backend reports gone", 1)
     assert observe(replace(done, events=()), "gone").attempt.phase is AppPhase.CANCELLING
 
 
 @pytest.mark.parametrize("cluster", [DEAD, None], ids=["ended", "none"])
 def test_observed_gone_with_its_cluster_is_lost(cluster: Cluster | None) -> None:
-    attempt = observe(state_in(AppPhase.RUNNING, cluster=cluster, started_at=NOW), "gone").attempt
+    attempt = observe(state_in(AppPhase.RUNNING, cluster=cluster, started_at=NOW, **MISSING), "gone").attempt
     assert (attempt.phase, attempt.failure_class, attempt.log_state) == (AppPhase.LOST, FailureClass.UNKNOWN, LogState.PENDING)
     assert attempt.death_proof == ("cluster terminated" if cluster else None)
 
@@ -188,5 +205,5 @@ def test_observed_gone_and_proven_dead_is_lost_with_the_proof(proof: str | None,
 
 
 def test_observed_gone_with_its_cluster_after_a_stop_is_stopped() -> None:
-    attempt = observe(state_in(AppPhase.CANCELLING, cluster=DEAD, started_at=NOW, **ASKED), "gone").attempt
+    attempt = observe(state_in(AppPhase.CANCELLING, cluster=DEAD, started_at=NOW, **ASKED, **MISSING), "gone").attempt
     assert (attempt.phase, attempt.death_proof) == (AppPhase.STOPPED, "cluster terminated")

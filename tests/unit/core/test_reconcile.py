@@ -24,6 +24,7 @@ from platyspark_provider.core.reconcile import (
     cluster_name,
     decide_app,
     decide_cluster,
+    is_unknown,
     last_stage,
     needs_proof,
 )
@@ -165,9 +166,9 @@ def sight(state: str, **values: Any) -> AttemptSight:
     return AttemptSight(external_id="s-1", name="n", state=state, **values)
 
 
-def fact_of(phase: AppPhase, seen: AttemptSight | None, death: Death | None = None, now=NOW, **values: Any):
+def fact_of(phase: AppPhase, seen: AttemptSight | None, death: Death | None = None, **values: Any):
     app, attempt = in_phase(phase, **values)
-    return app_fact(app, attempt, seen, death, epoch=5, policy=POLICY, now=now)
+    return app_fact(app, attempt, seen, death, epoch=5)
 
 
 def test_app_fact_of_unsent_app_is_none():
@@ -204,26 +205,19 @@ def test_app_fact_unlisted_and_dead_is_cancelled():
     assert (fact.state, fact.proof) == ("cancelled", "killed")
 
 
-def test_app_fact_unlisted_within_listing_lag_says_nothing():
-    assert fact_of(AppPhase.PENDING, None, submitted_at=NOW) is None
-
-
-def test_app_fact_unlisted_after_the_settle_window_is_gone():
-    fact = fact_of(AppPhase.PENDING, None, submitted_at=SETTLED)
+def test_app_fact_unlisted_is_gone():
+    fact = fact_of(AppPhase.PENDING, None)
     assert fact is not None
-    assert fact.state == "gone"
+    assert (fact.state, fact.driver) == ("gone", "unknown")
 
 
 def test_cluster_fact_passes_the_sight_on():
     seen = ClusterSight(external_id="j-1", name="n", state="dead", raw_state="TERMINATED", reason_code="X", failure_class="capacity")
-    fact = cluster_fact(make_cluster(), seen, epoch=2, policy=POLICY, now=NOW)
-    assert fact is not None
+    fact = cluster_fact(make_cluster(), seen, epoch=2)
     assert (fact.state, fact.raw_state, fact.failure_class, fact.epoch) == ("dead", "TERMINATED", "capacity", 2)
 
 
-def test_cluster_fact_unlisted_is_gone_only_after_the_settle_window():
+def test_is_unknown_of_a_cluster_that_is_too_new_to_be_listed_waits_for_the_settle_window():
     fresh = make_cluster(create_sent_at=NOW)
-    assert cluster_fact(fresh, None, epoch=2, policy=POLICY, now=NOW) is None
-    fact = cluster_fact(fresh, None, epoch=2, policy=POLICY, now=NOW + timedelta(seconds=POLICY.settle_s))
-    assert fact is not None
-    assert fact.state == "gone"
+    assert not is_unknown(fresh, policy=POLICY, now=NOW)
+    assert is_unknown(fresh, policy=POLICY, now=NOW + timedelta(seconds=POLICY.settle_s))

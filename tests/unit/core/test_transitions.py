@@ -119,7 +119,21 @@ def test_send_ended_not_done_after_a_stop_was_asked_for_is_stopped() -> None:
     assert (done.attempt.phase, done.attempt.death_proof) == (AppPhase.STOPPED, "never sent")
 
 
-@pytest.mark.parametrize("phase", [AppPhase.WAIT_CLUSTER, AppPhase.SENDING, AppPhase.AMBIGUOUS])
+@pytest.mark.parametrize(
+    ("phase", "nonce"),
+    [(AppPhase.AMBIGUOUS, None), (AppPhase.AMBIGUOUS, "mine"), (AppPhase.SENDING, None), (AppPhase.SENDING, "other")],
+)
+def test_send_ended_rejected_of_what_another_may_have_sent_is_refused(phase: AppPhase, nonce: str | None) -> None:
+    """The run may be at the backend already: it is looked for by name, and nothing is called 'never sent'."""
+    assert refusal(state_in(phase, send_nonce="mine"), ended("rejected", message="no such file", nonce=nonce)) == "may_have_been_sent"
+
+
+def test_send_ended_rejected_by_its_own_sender_fails() -> None:
+    done = apply(state_in(AppPhase.SENDING, send_nonce="mine"), ended("rejected", message="args too long", nonce="mine"))
+    assert (done.attempt.phase, done.attempt.death_proof) == (AppPhase.FAILED, "never sent")
+
+
+@pytest.mark.parametrize("phase", [AppPhase.WAIT_CLUSTER, AppPhase.SENDING])
 def test_send_ended_rejected_fails_by_the_users_fault(phase: AppPhase) -> None:
     done = apply(state_in(phase), ended("rejected", message="args too long"))
     assert (done.attempt.phase, done.attempt.failure_class, done.attempt.log_state) == (AppPhase.FAILED, FailureClass.USER, LogState.NONE)

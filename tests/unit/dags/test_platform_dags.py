@@ -14,9 +14,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskD
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.dags import observer_dag, watchdog_dag
 from platyspark_provider.operators.observer import ObserverOperator, next_due
-from platyspark_provider.operators.watchdog import WATCHDOG_LEASE, WatchdogOperator
+from platyspark_provider.operators.watchdog import WATCHDOG_LEASE, WatchdogOperator, _holder
 from platyspark_provider.reconciler.passes import run_pass
 from platyspark_provider.reconciler.workbench import PassReport
+from platyspark_provider.testing import Fault
 from platyspark_provider.triggers.observer import ObserverTrigger
 from tests.api_servers import add_token, connection_json, serve
 from tests.builders import make_request
@@ -99,6 +100,11 @@ class DeskWatchdog(WatchdogOperator):
         return run_pass(registry, self.desk.backends, holder="watchdog", clock=self.desk.clock)
 
 
+def run_of(run_id: str = "scheduled-1") -> Any:
+    """Return the context of a watchdog's try."""
+    return {"dag_run": types.SimpleNamespace(dag_id="platyspark_watchdog", run_id=run_id)}
+
+
 @pytest.fixture
 def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     desk = Desk()
@@ -117,7 +123,7 @@ def watchdog(desk: Desk, **values: Any) -> DeskWatchdog:
 
 def test_watchdog_runs_one_pass_that_starts_what_waits(desk: Desk) -> None:
     app_id = desk.registry.submit(make_request(), ti_id=TI).app.id
-    watchdog(desk).execute({})  # type: ignore[arg-type,typeddict-item]
+    watchdog(desk).execute(run_of())
     assert desk.detail(app_id).attempt.phase is AppPhase.PENDING
     assert any(event.actor == "watchdog" for event in desk.store.events())
 
@@ -125,14 +131,14 @@ def test_watchdog_runs_one_pass_that_starts_what_waits(desk: Desk) -> None:
 def test_watchdog_beside_another_one_does_nothing(desk: Desk) -> None:
     desk.registry.submit(make_request(), ti_id=TI)
     assert desk.registry.lease(WATCHDOG_LEASE, holder="elsewhere", seconds=100)
-    watchdog(desk).execute({})  # type: ignore[arg-type,typeddict-item]
+    watchdog(desk).execute(run_of())
     assert desk.backend.calls["submit"] == 0
 
 
 def test_watchdog_api_server_away_fails_with_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_PLATYSPARK_DEFAULT", connection_json("http://127.0.0.1:9", "acting"))
     with pytest.raises(AirflowException, match=r"127\.0\.0\.1:9") as failure:
-        WatchdogOperator(task_id="run_pass").execute({})  # type: ignore[arg-type,typeddict-item]
+        WatchdogOperator(task_id="run_pass").execute(run_of())
     assert not isinstance(failure.value, AirflowFailException)
 
 
@@ -140,14 +146,14 @@ def test_watchdog_token_without_the_scope_fails_for_good(desk: Desk, monkeypatch
     values = connection_json_of(monkeypatch, "waiting")
     monkeypatch.setenv("AIRFLOW_CONN_MINE", values)
     with pytest.raises(AirflowFailException, match="reconciler"):
-        watchdog(desk, platyspark_conn_id="mine").execute({})  # type: ignore[arg-type,typeddict-item]
+        watchdog(desk, platyspark_conn_id="mine").execute(run_of())
 
 
 def test_watchdog_prefers_the_reconciler_connection(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_PLATYSPARK_RECONCILER", connection_json_of(monkeypatch, "acting"))
     monkeypatch.setenv("AIRFLOW_CONN_PLATYSPARK_DEFAULT", connection_json_of(monkeypatch, "waiting"))
     app_id = desk.registry.submit(make_request(), ti_id=TI).app.id
-    watchdog(desk).execute({})  # type: ignore[arg-type,typeddict-item]
+    watchdog(desk).execute(run_of())
     assert desk.detail(app_id).attempt.phase is AppPhase.PENDING
 
 
@@ -156,6 +162,39 @@ def test_watchdog_pass_that_could_do_nothing_fails_with_the_reasons(desk: Desk) 
     with pytest.raises(AirflowException, match="create cluster shared: refused; stop app 3: boom"):
         watchdog(desk)._judge(report)
     watchdog(desk)._judge(PassReport(errors=1, done=["send app 1"]))
+
+
+def test_watchdog_that_reaches_no_target_fails_at_both_tries_and_says_why(desk: Desk) -> None:
+    desk.registry.submit(make_request(), ti_id=TI)
+    desk.backend.fail("create_cluster", Fault.UNAVAILABLE, times=2)
+    for _ in range(2):
+        with pytest.raises(AirflowException, match=r"reached none of the targets.*can't be reached") as failure:
+            watchdog(desk).execute(run_of())
+        assert not isinstance(failure.value, AirflowFailException)
+        desk.clock.advance(60.0)
+    watchdog(desk).execute(run_of())
+    assert desk.backend.calls["create_cluster"] == 3
+
+
+def test_watchdog_whose_targets_only_throttle_succeeds(desk: Desk) -> None:
+    desk.registry.submit(make_request(), ti_id=TI)
+    desk.backend.fail("create_cluster", Fault.THROTTLE)
+    watchdog(desk).execute(run_of())
+
+
+def test_watchdog_second_try_takes_over_from_one_that_was_killed(desk: Desk) -> None:
+    app_id = desk.registry.submit(make_request(), ti_id=TI).app.id
+    assert desk.registry.lease(WATCHDOG_LEASE, holder=_holder(run_of()), seconds=150), "as a killed first try leaves it"
+    watchdog(desk).execute(run_of("another-run"))
+    assert desk.backend.calls["submit"] == 0
+    watchdog(desk).execute(run_of())
+    assert desk.detail(app_id).attempt.phase is AppPhase.PENDING
+
+
+def test_watchdog_gives_its_leases_back(desk: Desk) -> None:
+    desk.registry.submit(make_request(), ti_id=TI)
+    watchdog(desk).execute(run_of())
+    assert all(desk.registry.lease(name, holder="another", seconds=1) for name in (WATCHDOG_LEASE, "observer:default"))
 
 
 def connection_json_of(monkeypatch: pytest.MonkeyPatch, secret: str) -> str:
