@@ -339,6 +339,22 @@ def test_kill_of_something_never_sent_stops_it_at_once(world: World) -> None:
     assert (attempt.phase, attempt.death_proof) == (AppPhase.STOPPED, "never sent")
 
 
+def test_names_as_long_as_airflow_allows_fit_from_submit_to_kill(world: World) -> None:
+    """250 characters each, and an owner without a limit; the actor of events and stops holds them all."""
+    names = {"dag_id": "d" * 250, "task_id": "t" * 250, "run_id": "r" * 250, "map_index": 9999, "try_number": 12, "owner": "o" * 2000}
+    task = world.tasks.add(make_task("ti-long", **names))
+    app_id = world.submit(ti_id="ti-long").app.id
+    world.bring_to("running", app_id, 1)
+    world.set_state("ti-long", "failed")
+    assert world.registry.kill(app_id, 1, ti_id="ti-long", reason="on_kill").granted
+    detail = world.store.detail(app_id)
+    assert detail.app.app_key == f"{task.dag_id}/{task.task_id}/9999/{task.run_id}"
+    assert (detail.app.owner, detail.app.name) == (task.owner, task.task_id)
+    who = f"task:{task.dag_id}/{task.task_id}[9999]/{task.run_id}#12"
+    assert detail.attempt.stop_actor == who
+    assert who in {event.actor for event in world.store.events(object_kind="app", object_id=app_id)}
+
+
 def test_kill_twice_is_denied_the_second_time_and_of_an_old_generation_too(world: World) -> None:
     app_id = world.submit().app.id
     world.bring_to("succeeded", app_id, 1)
