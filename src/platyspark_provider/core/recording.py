@@ -103,7 +103,8 @@ def record_all(
     """Return the rows after the batch with one answer a fact; a refused fact leaves the rows as they were.
 
     :param targets: ids by name.
-    :param only_app: a worker's own application: facts about others are refused.
+    :param only_app: a worker's own application: facts about others are refused, and that a cluster ends unless it is dedicated
+        to this application.
     """
     book = _Book(rows, targets, policy, actor, only_app, now)
     answers = tuple(book.take(record) for record in records)
@@ -136,6 +137,9 @@ class _Book:
         cluster = self.clusters.get(record.cluster_id)
         if cluster is None:
             return _refused("not_found", f"There is no cluster {record.cluster_id}.")
+        if self.only_app is not None and _ends_shared(cluster, record):
+            message = f"Cluster {cluster.name} is shared: whether it has ended is for the observer to say, not for one of its tasks."
+            return _refused("not_yours", message, cluster=cluster)
         if cluster.lease.epoch != record.epoch:
             message = f"Cluster {cluster.name} was claimed again (epoch {cluster.lease.epoch}, not {record.epoch})."
             return _refused("stale_epoch", message, cluster=cluster)
@@ -217,6 +221,11 @@ class _Book:
     def _work(self, app_id: int) -> AppWork:
         app = self.apps[app_id]
         return AppWork(app=app, attempt=self.attempts[app_id, app.generation])
+
+
+def _ends_shared(cluster: Cluster, record: ClusterRecord) -> bool:
+    """Tell whether a fact would take a cluster away from others: a task could claim so of one that runs well."""
+    return isinstance(record, ClusterObserved) and record.state not in {"starting", "ready"} and not cluster.spec.dedicated
 
 
 def _refused(code: str, message: str, *, work: AppWork | None = None, cluster: Cluster | None = None) -> RecordAnswer:

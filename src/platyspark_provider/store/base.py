@@ -73,7 +73,7 @@ class Store(Protocol):
         current generation, also for a fact about an older one and for a refused one.
 
         :param only_app: a worker's own app: facts about another app, or about a cluster that this app isn't on, are refused
-            (`not_yours`).
+            (`not_yours`); so is one that ends a cluster which others may be on.
         """
 
     def claim(self, requests: Sequence[ClaimRequest], *, holder: str, seconds: float) -> tuple[Claim, ...]:

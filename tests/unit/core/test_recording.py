@@ -158,6 +158,44 @@ def test_facts_for_one_app_are_its_own_and_its_clusters() -> None:
     assert [a.refusal for a in take(rows, facts[0], only_app=99).answers] == ["not_yours"]
 
 
+@pytest.mark.parametrize("state", ["starting", "ready", "terminating", "dead"])
+@pytest.mark.parametrize("dedicated", [False, True])
+def test_task_may_not_end_a_cluster_that_others_may_be_on(state: Any, dedicated: bool) -> None:
+    app, attempt = waiting_app(dedicated=dedicated)
+    cluster = make_cluster(
+        lease=HELD,
+        spec=make_cluster_spec(dedicated=dedicated),
+        phase=ClusterPhase.READY,
+        live_key="k",
+        external_id="j-1",
+        create_sent_at=NOW,
+    )
+    rows = rows_of((replace(app, cluster_id=7), attempt), clusters=(cluster,))
+    fact = ClusterObserved(cluster_id=7, epoch=1, state=state, raw_state="X")
+    is_end = state in {"terminating", "dead"}
+    by_task = take(rows, fact, only_app=1)
+    assert [a.refusal for a in by_task.answers] == ["not_yours" if is_end and not dedicated else None]
+    if is_end and not dedicated:
+        assert by_task.rows.clusters[7] == cluster
+        assert by_task.answers[0].cluster == cluster
+    by_observer = take(rows, fact)
+    assert [a.refusal for a in by_observer.answers] == [None]
+    assert (by_observer.rows.clusters[7].live_key is None) is is_end
+
+
+def test_task_may_create_the_shared_cluster_it_waits_for() -> None:
+    app, attempt = waiting_app()
+    rows = rows_of((replace(app, cluster_id=7), attempt), clusters=(make_cluster(lease=HELD),))
+    facts: list[Record] = [
+        CreateIntended(cluster_id=7, epoch=1, nonce="n"),
+        CreateEnded(cluster_id=7, epoch=1, result="created", external_id="j-1"),
+        ClusterObserved(cluster_id=7, epoch=1, state="ready", raw_state="WAITING"),
+    ]
+    done = take(rows, *facts, only_app=1)
+    assert [a.refusal for a in done.answers] == [None] * 3
+    assert done.rows.clusters[7].phase is ClusterPhase.READY
+
+
 def test_log_of_an_older_generation_neither_sees_nor_begins_the_wanted_one() -> None:
     app, current = in_phase(AppPhase.CANCELLING, generation=2)
     app = replace(app, generation=2, wanted_generation=3, lease=HELD)

@@ -7,6 +7,8 @@ from platyspark_provider.core.records import PastTry
 from platyspark_provider.core.spec import AppRequest
 from platyspark_provider.core.states import AppKind, AppPhase
 from platyspark_provider.errors import NotAllowed, NotFound, StoreBusy
+from platyspark_provider.reconciler.advance import advance
+from platyspark_provider.reconciler.workbench import PassReport
 from platyspark_provider.registry.identity import ScriptedTasks, actor_of
 from platyspark_provider.registry.service import RegistryService
 from platyspark_provider.store.memory import InMemoryStore
@@ -124,3 +126,24 @@ def test_observer_sends_for_a_task_that_did_not_wait() -> None:
     desk.add_task(state="success")
     desk.pass_once()
     assert len(desk.backend.runs) == 1
+
+
+def test_task_leaves_the_end_of_a_shared_cluster_to_the_observer() -> None:
+    desk = Desk()
+    app_id = desk.registry.submit(make_request(), ti_id=TI).app.id
+    desk.registry.ready(app_id, 1, ti_id=TI)
+
+    def step() -> PassReport:
+        return advance(desk.registry, desk.backends, app_id=app_id, ti_id=TI, holder="worker", clock=desk.clock)[1]
+
+    step()
+    (cluster,) = desk.store.clusters()
+    step()
+    assert desk.detail(app_id).attempt.external_id is not None
+    desk.backend.end_cluster(str(desk.store.clusters()[0].external_id))
+    report = step()
+    assert [line for line in report.skipped if "is shared" in line]
+    assert [c.id for c in desk.store.clusters()] == [cluster.id]
+    assert desk.detail(app_id).attempt.phase.is_terminal
+    desk.pass_once()
+    assert desk.store.clusters() == ()
