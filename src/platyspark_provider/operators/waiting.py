@@ -1,7 +1,8 @@
-"""The worker's part of a wait: without deferral it also acts, so that neither triggerer nor watchdog is needed."""
+"""The worker's part of a wait: where nobody else moves its application it acts itself, so that no triggerer or watchdog is needed."""
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from platyspark_provider.core.polling import (
     AppEvent,
@@ -16,9 +17,15 @@ from platyspark_provider.core.polling import (
     wait_for_app,
 )
 from platyspark_provider.core.records import AppDetail
+from platyspark_provider.core.states import AppPhase
 from platyspark_provider.errors import NotFound, RegistryUnavailable, Superseded, TemporaryError
 from platyspark_provider.operators.submission import Caller, Held, take_steps
 from platyspark_provider.settings import Settings
+
+# Looks in a row without a sign of somebody else after which this task acts: what runs is observed at each of an observer's
+# passes; what is to be sent or stopped is moved at once.
+SILENT_LOOKS = 3
+SILENT_LOOKS_IF_URGENT = 1
 
 
 def wait_rule(settings: Settings) -> WaitRule:
@@ -27,7 +34,7 @@ def wait_rule(settings: Settings) -> WaitRule:
 
 
 def wait_in_worker(caller: Caller, held: Held, rule: WaitRule, *, tell: Callable[[AppDetail], None]) -> AppEvent:
-    """Act and look until the generation is over.
+    """Look until the generation is over, and act while nobody else does.
 
     :param tell: gets the details of each look.
     """
@@ -60,13 +67,14 @@ class _Looker:
 
     def __init__(self, caller: Caller, held: Held, tell: Callable[[AppDetail], None]) -> None:
         self._caller, self._held, self._tell = caller, held, tell
+        self._others = Others()
         self._line = ""
 
     def look(self) -> Look:
-        """Act once and say where the application is; the api-server being away is a look like any other."""
+        """Say where the application is; the api-server being away is a look like any other."""
         caller = self._caller
         try:
-            detail = take_steps(caller, self._held)
+            detail = self._detail()
         except NotFound:
             return Seen(moment=time.monotonic(), at=caller.clock.now(), brief=None)
         except TemporaryError as error:
@@ -79,3 +87,49 @@ class _Looker:
             caller.log.info("%s", line)
         self._tell(detail)
         return Seen(moment=time.monotonic(), at=caller.clock.now(), brief=brief)
+
+    def _detail(self) -> AppDetail:
+        """Return the current generation, after acting for it where nobody else seems to."""
+        caller, held = self._caller, self._held
+        detail = caller.registry.detail(held.app_id, ti_id=caller.ti_id)
+        if not self._others.are_silent(detail, caller.clock.now()):
+            return detail
+        acted = take_steps(caller, held)
+        self._others.expect(acted)
+        return acted
+
+
+class Others:
+    """Whether anybody else works on an application, judged by how its rows change from look to look.
+
+    Acting costs calls of the backend's quotas, a look does not: with an observer about, any number of waiting tasks only look.
+    A worker's clock may be off, so times are compared with each other; only a pause that a backend asked for is held to it.
+    """
+
+    def __init__(self) -> None:
+        self._mark: object = None
+        self._quiet_looks = 0
+
+    def are_silent(self, detail: AppDetail, now: datetime) -> bool:
+        """Take one look and tell whether it is this task's turn to act."""
+        mark, later = _mark_of(detail), detail.app.next_reconcile_at
+        self._quiet_looks = self._quiet_looks + 1 if mark == self._mark else 0
+        self._mark = mark
+        if later is not None and later > now:
+            return False
+        return self._quiet_looks >= _patience(detail)
+
+    def expect(self, detail: AppDetail) -> None:
+        """Remember how this task itself left the rows; unless somebody else moves them, it goes on acting at each look."""
+        self._mark, self._quiet_looks = _mark_of(detail), SILENT_LOOKS
+
+
+def _mark_of(detail: AppDetail) -> object:
+    app, attempt = detail.app, detail.attempt
+    return (app.generation, app.phase, app.updated_at, attempt.observed_at, attempt.stop_stage_at, attempt.log_state, attempt.log_uri)
+
+
+def _patience(detail: AppDetail) -> int:
+    """Return for how many looks in a row nothing may have moved."""
+    is_urgent = detail.app.phase not in {AppPhase.PENDING, AppPhase.RUNNING} and not detail.app.phase.is_terminal
+    return SILENT_LOOKS_IF_URGENT if is_urgent else SILENT_LOOKS
