@@ -157,4 +157,7 @@ def _unzip(packed: Path, target: Path) -> None:
 
 def _untar(packed: Path, target: Path) -> None:
     with tarfile.open(packed) as archive:
-        archive.extractall(target, filter="tar")
+        if hasattr(tarfile, "tar_filter"):  # Python 3.11.4 has it, Debian 12's 3.11.2 not
+            archive.extractall(target, filter="tar")
+        else:
+            archive.extractall(target)  # noqa: S202 - the owner's own archive, unpacked as YARN does
