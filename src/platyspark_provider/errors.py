@@ -19,6 +19,7 @@ PlatySparkError
 │   └── SparkAppFailed        the application's own fault
 └── TemporaryError            may pass by itself: `retry_after` seconds
     ├── RegistryUnavailable   api-server not reached
+    ├── ProfilesUnavailable   profiles.yaml was never good since the api-server started
     ├── SchemaBehind          tables older than the code
     ├── ClientTooNew          api-server not upgraded yet
     ├── StoreBusy             SQLite locked
@@ -159,6 +160,15 @@ class RegistryUnavailable(TemporaryError):
     """The api-server can't be reached or answers 5xx."""
 
     code = "registry_unavailable"
+
+
+class ProfilesUnavailable(TemporaryError):
+    """profiles.yaml can't be used and there is no last good content; the message names the file and the line or key.
+
+    It is the platform team's to mend, so that no task fails for good by it.
+    """
+
+    code = "profiles_unavailable"
 
 
 class SchemaBehind(TemporaryError):

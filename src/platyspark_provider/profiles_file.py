@@ -10,9 +10,12 @@ from typing import Any
 import yaml
 
 from platyspark_provider.core.profiles import Profiles, profiles_from_mapping
-from platyspark_provider.errors import ProfilesInvalid
+from platyspark_provider.errors import ProfilesInvalid, ProfilesUnavailable
 
 log = logging.getLogger(__name__)
+
+_MENDED_S = 30.0
+"""A person has to mend it; asking more often would only fill the log."""
 
 Signature = tuple[int, int, int] | None
 
@@ -44,12 +47,12 @@ class ProfilesFile:
     def current(self) -> Profiles:
         """Return the newest good content.
 
-        :raises ProfilesInvalid: when the file was never good.
+        :raises ProfilesUnavailable: when the file was never good since this process began.
         """
         loaded = self._refresh()
         if loaded.profiles is None:
             assert loaded.error is not None
-            raise loaded.error
+            raise _unavailable(self._path, loaded.error) from loaded.error
         return loaded.profiles
 
     def _refresh(self) -> _Loaded:
@@ -72,6 +75,12 @@ class ProfilesFile:
         if self._loaded is not None:
             log.info("%s was read again.", self._path)
         return _Loaded(signature=signature, profiles=profiles)
+
+
+def _unavailable(path: Path | None, error: ProfilesInvalid) -> ProfilesUnavailable:
+    where = "The section [platyspark]" if path is None else str(path)
+    hint = f"{error.hint} Nothing can be submitted until the platform team has mended it.".strip()
+    return ProfilesUnavailable(f"{where} can't be used: {error.message}", hint=hint, retry_after=_MENDED_S, **error.fields)
 
 
 def profiles_from_text(text: str, *, environment: str = "default", artifacts: str | None = None) -> Profiles:

@@ -24,7 +24,9 @@ from platyspark_provider.errors import (
     NotAllowed,
     NotFound,
     PlatySparkError,
+    ProfilesUnavailable,
     StaleTry,
+    TemporaryError,
     UnknownProfile,
 )
 from platyspark_provider.profiles_file import ProfilesFile
@@ -560,3 +562,16 @@ def test_retry_attaches_while_profiles_are_broken_and_a_clear_is_refused(open_st
         with pytest.raises(ArtifactsUnset):
             world.submit(local_request(cluster="other"), ti_id="ti-3")
         assert world.phase(app_id) == "new"
+
+
+def test_submit_before_profiles_were_ever_good_may_be_asked_again(open_store: StoreFactory, over_http: bool, tmp_path: Path) -> None:
+    """The api-server restarted over a broken edit: the platform's mistake, so no task fails for good by it."""
+    file = tmp_path / "profiles.yaml"
+    file.write_text("profiles:\n  big:\n    nodes: 3\n")
+    with open_world(open_store, over_http=over_http, profiles=ProfilesFile(file)) as world:
+        with pytest.raises(ProfilesUnavailable, match=r"profiles\.yaml can't be used: line 3: profiles\.big\.nodes") as refused:
+            world.submit(make_request(cluster="big"))
+        assert isinstance(refused.value, TemporaryError)
+        assert world.store.apps_of_task("sales", "daily", "run-1", -1) == ()
+        file.write_text("profiles: {big: {}}\n")
+        assert world.submit(make_request(cluster="big")).outcome == "started"

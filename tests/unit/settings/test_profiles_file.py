@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from platyspark_provider.errors import ProfilesInvalid
+from platyspark_provider.errors import ProfilesInvalid, ProfilesUnavailable
 from platyspark_provider.profiles_file import ProfilesFile, profiles_from_text
 
 GOOD = "environment: prod\nprofiles:\n  big:\n    step_concurrency: 4\n"
@@ -67,22 +67,31 @@ def test_profiles_file_that_vanishes_keeps_the_last_good_content(file: Path) -> 
 def test_profiles_file_never_good_is_refused_until_it_is(tmp_path: Path) -> None:
     path = tmp_path / "profiles.yaml"
     profiles = ProfilesFile(path)
-    with pytest.raises(ProfilesInvalid, match=r"can't be read.*\[platyspark\] profiles_file"):
+    with pytest.raises(ProfilesUnavailable, match=r"can't be read.*\[platyspark\] profiles_file"):
         profiles.current()
     path.write_text(GOOD)
     assert "big" in profiles.current().profiles
 
 
+def test_profiles_file_never_good_names_file_line_and_key_and_may_be_asked_for_again(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.yaml"
+    path.write_text("profiles:\n  big:\n    nodes: 3\n")
+    with pytest.raises(ProfilesUnavailable) as refused:
+        ProfilesFile(path).current()
+    assert str(refused.value).startswith(f"{path} can't be used: line 3: profiles.big.nodes: unknown key")
+    assert (refused.value.status, refused.value.fields["line"], refused.value.retry_after) == (503, 3, 30.0)
+
+
 def test_profiles_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "profiles.yaml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ProfilesInvalid, match="can't be read"):
+    with pytest.raises(ProfilesUnavailable, match="can't be read"):
         ProfilesFile(path).current()
 
 
 @pytest.mark.parametrize("artifacts", ["not-s3"])
 def test_profiles_with_a_bad_setting_are_refused_without_a_file(artifacts: str) -> None:
-    with pytest.raises(ProfilesInvalid, match="artifacts: 'not-s3'"):
+    with pytest.raises(ProfilesUnavailable, match="artifacts: 'not-s3'"):
         ProfilesFile(None, artifacts=artifacts).current()
 
 
@@ -109,7 +118,7 @@ def test_profiles_text_with_a_mistake_names_its_line(text: str, line: int, messa
 def test_profiles_file_that_is_no_yaml_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "profiles.yaml"
     path.write_text(text)
-    with pytest.raises(ProfilesInvalid, match="no YAML"):
+    with pytest.raises(ProfilesUnavailable, match="no YAML"):
         ProfilesFile(path).current()
 
 
