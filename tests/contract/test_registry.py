@@ -24,6 +24,7 @@ from platyspark_provider.errors import (
     NotAllowed,
     NotFound,
     PlatySparkError,
+    PolicyViolated,
     ProfilesUnavailable,
     StaleTry,
     TemporaryError,
@@ -258,6 +259,13 @@ def test_explicit_key_can_not_reach_another_tasks_default_key(world: World) -> N
     world.tasks.add(make_task("ti-b", dag_id="other"))
     answer = world.submit(make_request(app_key="sales/daily/-1/run-1"), ti_id="ti-b")
     assert (answer.outcome, answer.app.id == app_id) == ("started", False)
+
+
+def test_explicit_key_of_another_team_than_the_dags_tag_opens_nothing(world: World) -> None:
+    world.submit(make_request(app_key="theirs", team="ads"))
+    world.tasks.add(make_task("ti-b", dag_id="other", team="bi"))
+    with pytest.raises(PolicyViolated, match="tag 'team:bi'"):
+        world.submit(make_request(app_key="theirs", team="ads"), ti_id="ti-b")
 
 
 def test_explicit_keys_of_two_teams_are_two_applications(world: World) -> None:

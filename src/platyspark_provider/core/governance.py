@@ -96,12 +96,25 @@ def _profile_of(request: AppRequest, profiles: Profiles) -> Profile:
 
 def _team_of(request: AppRequest, profile: Profile, team_of_task: str | None, notes: _Notes) -> str:
     """The task's owner never counts: Airflow's default "airflow" would own everything."""
+    check_team(request, team_of_task)
     choices = ((request.team, "request"), (profile.team, profile.source_of("team")), (team_of_task, "DAG tag"), (DEFAULT_TEAM, "built-in"))
     team, source = next((team, source) for team, source in choices if team)
     if not _TEAM.fullmatch(team):
         raise InvalidRequest(f"team {team!r} is no name.", hint="Letters, digits, '_', '.', '-', up to 64.", field="team")
     notes.provenance["team"] = source
     return team
+
+
+def check_team(request: AppRequest, team_of_task: str | None) -> None:
+    """Raise `PolicyViolated` for a request that names another team than the tag its DAG shows to everybody."""
+    if request.team and team_of_task and request.team != team_of_task:
+        raise PolicyViolated(
+            f"team {request.team!r} was asked for, but the DAG has the tag 'team:{team_of_task}'.",
+            hint="Leave team= away, or change the tag.",
+            key="team",
+            asked=request.team,
+            allowed=team_of_task,
+        )
 
 
 def _check_team_profile(team: str, profile: Profile, profiles: Profiles) -> None:

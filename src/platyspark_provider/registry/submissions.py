@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import assert_never
 
 from platyspark_provider.core.app_state import AppState
-from platyspark_provider.core.governance import DEFAULT_TEAM, Resolution
+from platyspark_provider.core.governance import DEFAULT_TEAM, Resolution, check_team
 from platyspark_provider.core.keys import batch_app_key, streaming_app_key
 from platyspark_provider.core.model import App, Attempt, Event
 from platyspark_provider.core.records import TaskFacts
@@ -22,8 +22,12 @@ TASK_SCOPE = "task"
 
 
 def key_of(request: AppRequest, task: TaskFacts) -> tuple[str, str]:
-    """Return scope and app key of a task's request; an explicit key is shared within a team."""
+    """Return scope and app key of a task's request; an explicit key is shared within a team.
+
+    :raises PolicyViolated: for an explicit key of another team than the DAG's.
+    """
     if request.app_key is not None:
+        check_team(request, task.team)
         return f"team:{request.team or task.team or DEFAULT_TEAM}", request.app_key
     if request.kind is AppKind.STREAMING:
         return TASK_SCOPE, streaming_app_key(task.dag_id, task.task_id, task.map_index)

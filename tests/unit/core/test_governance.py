@@ -56,7 +56,8 @@ def test_resolve_takes_limits_of_the_profile() -> None:
 @pytest.mark.parametrize(
     ("request_team", "profile_team", "tag", "team", "source"),
     [
-        ("ads", "bi", "ml", "ads", "request"),
+        ("ads", "bi", None, "ads", "request"),
+        ("ml", "bi", "ml", "ml", "request"),
         (None, "bi", "ml", "bi", "profile shared"),
         (None, None, "ml", "ml", "DAG tag"),
         (None, None, None, "default", "built-in"),
@@ -67,6 +68,12 @@ def test_resolve_team_comes_from_request_profile_or_tag(
 ) -> None:
     found = governed({"profiles": {"shared": {"team": profile_team}}}, tag, team=request_team)
     assert (found.spec.team, found.provenance["team"]) == (team, source)
+
+
+def test_resolve_with_another_team_than_the_dags_tag_is_refused() -> None:
+    with pytest.raises(PolicyViolated, match=r"team 'ads' was asked for, but the DAG has the tag 'team:ml'.*Leave team= away") as refused:
+        governed(team_of_task="ml", team="ads")
+    assert (refused.value.fields["key"], refused.value.fields["allowed"]) == ("team", "ml")
 
 
 def test_resolve_with_a_team_that_is_no_name_is_refused() -> None:
