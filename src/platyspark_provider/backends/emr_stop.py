@@ -3,6 +3,8 @@
 Every rung may be climbed again after a crash. A rung that fails raises; the next pass repeats it.
 """
 
+import time
+
 from platyspark_provider.backends.base import AttemptRef, Death
 from platyspark_provider.backends.emr_api import EmrApi, is_content_refusal
 from platyspark_provider.backends.emr_logs import S3Logs, log_root, report_from_stderr
@@ -15,6 +17,7 @@ from platyspark_provider.core.states import DeployMode
 from platyspark_provider.errors import BackendRejected
 
 _KILL_STEP_PAGES = 4
+_SEARCH_PAUSE_S = 60.0  # ListSteps refills at 0.5/s, and a search reads four pages
 # Fails unless nothing of the tag is left, so that its success is a proof. `for x in $(f)` would hide f's failure.
 _KILL_SCRIPT = """set -euo pipefail
 states=NEW,NEW_SAVING,SUBMITTED,ACCEPTED,RUNNING
@@ -41,6 +44,7 @@ class EmrStopper:
 
     def __init__(self, api: EmrApi, yarn: EmrYarn, logs: S3Logs) -> None:
         self._api, self._yarn, self._logs = api, yarn, logs
+        self._found_kills: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     def stop(self, attempt: AttemptRef, stage: int) -> str:
         """Climb one rung and say what was done; beyond the last there is nothing more to do."""
@@ -88,6 +92,7 @@ class EmrStopper:
             if not is_content_refusal(error):
                 raise
             return f"YARN does not answer, and the kill step was refused: {error.message}"
+        self._found_kills[attempt.name] = (time.monotonic(), (id_,))
         return f"YARN does not answer; kill step {id_} was added"
 
     def prove_dead(self, attempt: AttemptRef) -> Death:
@@ -113,7 +118,7 @@ class EmrStopper:
             return death_from_applications(applications, step_ended=ended)
         if step is not None and not ended:
             return Death(state="unknown")
-        proofs = [one for one in self._kill_steps(cluster, attempt) if _proves(one, step)] if ended else []
+        proofs = [one for one in self._known_kill_steps(cluster, attempt, step) if _proves(one, step)] if ended else []
         if proofs:
             return Death(state="dead", proof=f"kill step {proofs[0].id} found nothing left of it in YARN")
         return self._death_from_log(cluster, attempt)
@@ -148,7 +153,17 @@ class EmrStopper:
             found += [step for step in page if step.name == name]
             if number == _KILL_STEP_PAGES:
                 break
+        self._found_kills[attempt.name] = (time.monotonic(), tuple(step.id for step in found))
         return found
+
+    def _known_kill_steps(self, cluster: str, attempt: AttemptRef, target: Step | None) -> list[Step]:
+        """Return the kill steps of a run, those found before by their ids; what another process added shows up within a minute."""
+        searched_at, ids = self._found_kills.get(attempt.name, (float("-inf"), ()))
+        known = list(self._api.steps_by_id(cluster, ids).values()) if ids else []
+        is_told = any(not one.state.is_ended or _proves(one, target) for one in known)
+        if is_told or time.monotonic() - searched_at < _SEARCH_PAUSE_S:
+            return known
+        return self._kill_steps(cluster, attempt)
 
 
 def _proves(kill: Step, target: Step | None) -> bool:

@@ -175,6 +175,14 @@ def needs_proof(attempt: Attempt, sight: AttemptSight | None = None) -> bool:
     return sight is not None and sight.state in {"failed", "cancelled"} and sight.driver == "unknown"
 
 
+def is_proof_due(attempt: Attempt, *, policy: Policy, now: datetime) -> bool:
+    """Tell whether to ask for a proof in this pass; once every means was tried, one question in each grace of the ladder is enough."""
+    grace = timedelta(seconds=policy.stop_grace_s)
+    if attempt.phase is not AppPhase.STOP_UNPROVEN or attempt.stop_stage_at is None or attempt.observed_at is None or not grace:
+        return True
+    return (now - attempt.stop_stage_at) // grace > (attempt.observed_at - attempt.stop_stage_at) // grace
+
+
 def app_fact(app: App, attempt: Attempt, sight: AttemptSight | None, death: Death | None, *, epoch: int) -> AppObserved | None:
     """Return the fact that a look amounts to; None when it says nothing.
 

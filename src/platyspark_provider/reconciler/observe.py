@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from platyspark_provider.core.model import Cluster, Target
 from platyspark_provider.core.ports import AttemptSight, Backend, ClusterRef, Death, Sights
-from platyspark_provider.core.reconcile import app_fact, cluster_fact, is_unknown, needs_proof
+from platyspark_provider.core.reconcile import app_fact, cluster_fact, is_proof_due, is_unknown, needs_proof
 from platyspark_provider.core.records import AppWork, Record
 from platyspark_provider.core.states import APP_SENT
 from platyspark_provider.reconciler.workbench import Workbench
@@ -68,7 +68,8 @@ def _app_facts(bench: Workbench, backend: Backend, sent: list[AppWork], sights: 
             sight = sights.attempts.get(ref.external_id or "")
             if sight is not None:
                 bench.sights[work.app.id] = sight
-            death = backend.prove_dead(ref) if needs_proof(work.attempt, sight) else None
+            is_due = is_proof_due(work.attempt, policy=bench.due.policy, now=bench.due.at)
+            death = backend.prove_dead(ref) if is_due and needs_proof(work.attempt, sight) else None
             if ref.cluster in sights.failed and (death is None or death.state != "dead"):
                 continue
             facts += _fact(bench, work, sight, death)

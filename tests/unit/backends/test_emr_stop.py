@@ -170,6 +170,38 @@ def test_prove_dead_kill_step_from_before_the_end_proves_nothing() -> None:
     assert proof(kill_steps(before))[0] == "unknown"
 
 
+def test_prove_dead_again_searches_no_pages_again() -> None:
+    pages = kill_steps()["ListSteps"]
+
+    def list_steps(body: Any) -> Answer:
+        found = pages(body)
+        return found if "StepIds" in body else Answer(200, {**found.body, "Marker": "next"})
+
+    with backend({"ListSteps": list_steps, "DescribeCluster": answer(Cluster=cluster())}) as (emr, server):
+        emr.prove_dead(ref())
+        first = operations(server).count("ListSteps")
+        emr.prove_dead(ref())
+
+    assert (first, operations(server).count("ListSteps")) == (5, 6)
+
+
+def test_prove_dead_kill_step_that_was_added_is_asked_by_its_id() -> None:
+    own = step("s-1", "CANCELLED", EndDateTime=10.0)
+    kill = step("s-kill", "COMPLETED", "run-kill", StartDateTime=11.0)
+
+    def list_steps(body: Any) -> Answer:
+        asked = body.get("StepIds", [])
+        return Answer(200, {"Steps": [one for one in (own, kill) if one["Id"] in asked]})
+
+    with backend({"ListSteps": list_steps, "AddJobFlowSteps": answer(StepIds=["s-kill"])}) as (emr, server):
+        emr.stop(ref(), 3)
+        before = operations(server).count("ListSteps")
+        death = emr.prove_dead(ref())
+
+    assert (death.state, death.proof) == ("dead", "kill step s-kill found nothing left of it in YARN")
+    assert operations(server).count("ListSteps") - before == 2
+
+
 def test_prove_dead_ended_cluster_is_proof_when_nothing_else_answers() -> None:
     steps = listed(step("s-1", "CANCELLED")) | {"DescribeCluster": answer(Cluster=cluster(state="TERMINATED"))}
 

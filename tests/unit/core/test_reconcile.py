@@ -25,6 +25,7 @@ from platyspark_provider.core.reconcile import (
     decide_app,
     decide_cluster,
     is_unknown,
+    is_proof_due,
     last_stage,
     needs_proof,
 )
@@ -138,6 +139,26 @@ def test_names_carry_installation_key_and_generation():
 )
 def test_needs_proof_only_once_a_rung_was_climbed(phase, stage, needed):
     assert needs_proof(in_phase(phase, stop_stage=stage)[1]) is needed
+
+
+@pytest.mark.parametrize(
+    ("phase", "observed_s", "now_s", "due"),
+    [
+        (AppPhase.CANCELLING, 10, 20, True),
+        (AppPhase.STOP_UNPROVEN, None, 20, True),
+        (AppPhase.STOP_UNPROVEN, -1, 9, True),
+        (AppPhase.STOP_UNPROVEN, 9, 19, False),
+        (AppPhase.STOP_UNPROVEN, 49, 59, False),
+        (AppPhase.STOP_UNPROVEN, 59, 69, True),
+    ],
+)
+def test_is_proof_due_once_in_each_grace_after_every_means_was_tried(
+    phase: AppPhase, observed_s: float | None, now_s: float, due: bool
+) -> None:
+    observed = None if observed_s is None else NOW + timedelta(seconds=observed_s)
+    attempt = in_phase(phase, stop_stage=3, stop_stage_at=NOW, observed_at=observed)[1]
+    assert is_proof_due(attempt, policy=Policy(stop_grace_s=60.0), now=NOW + timedelta(seconds=now_s)) is due
+    assert is_proof_due(attempt, policy=Policy(stop_grace_s=0.0), now=NOW + timedelta(seconds=now_s))
 
 
 @pytest.mark.parametrize(

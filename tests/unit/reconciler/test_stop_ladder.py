@@ -120,6 +120,18 @@ def test_stop_that_nobody_can_prove_ends_unproven_and_nothing_starts_beside_it()
     assert kinds(desk).count("app.stop_unproven") == 1
 
 
+def test_stop_unproven_asks_for_a_proof_once_in_a_grace() -> None:
+    desk, _ = started(FakeBackend(drivers_end_at_stage=None, death_is_provable=False))
+    clear(desk)
+    passes(desk, 6)
+    assert attempt_of(desk).phase is AppPhase.STOP_UNPROVEN
+
+    before = desk.backend.calls["prove_dead"]
+    passes(desk, 30, seconds=10.0)
+
+    assert 4 <= desk.backend.calls["prove_dead"] - before <= 6
+
+
 def test_stop_unproven_ends_with_the_proof_and_the_wanted_run_begins() -> None:
     desk, _ = started(FakeBackend(drivers_end_at_stage=None, death_is_provable=False))
     clear(desk)
