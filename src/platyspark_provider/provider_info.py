@@ -87,7 +87,7 @@ def _options() -> _ANY:
         "settle_gap": _seconds(5.0, "Least time between two listings that count as two."),
         "lease": _seconds(120.0, "How long a claim on an application or cluster holds if its holder dies."),
         "stop_grace": _seconds(60.0, "Time from one means of stopping an application to the next, harder one."),
-        "start_deadline": _seconds(1500.0, "How long a cluster may take to start before that counts as a failure."),
+        "start_deadline": _seconds(1500.0, "How long a cluster may take to start before it is terminated and another one is created."),
     }
 
 

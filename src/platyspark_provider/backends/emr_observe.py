@@ -12,7 +12,7 @@ from platyspark_provider.backends.emr_states import ACTIVE_CLUSTERS, Step, attem
 from platyspark_provider.backends.emr_yarn import EmrYarn
 from platyspark_provider.backends.yarn import YarnApplication, death_from_applications
 from platyspark_provider.core.states import DeployMode
-from platyspark_provider.errors import PlatySparkError
+from platyspark_provider.errors import BackendThrottled, PlatySparkError
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,11 @@ class EmrObserver:
             if attempt.cluster and attempt.external_id:
                 by_cluster[attempt.cluster].append(attempt)
         wanted = {cluster.external_id for cluster in clusters} | set(by_cluster)
-        seen, failures = self._look_at_clusters(wanted)
+        try:
+            seen, failures = self._look_at_clusters(wanted)
+        except PlatySparkError as error:
+            log.warning("clusters could not be listed: %s", error)
+            return Sights(failed=frozenset(wanted), failure=str(error), is_blind=not isinstance(error, BackendThrottled))
         runs: dict[str, AttemptSight] = {}
         for cluster, refs in by_cluster.items():
             if cluster in seen:
@@ -49,10 +53,7 @@ class EmrObserver:
         """List the live ones, then describe those that are missing: ended, or moving while they were listed."""
         if not wanted:
             return {}, {}
-        try:
-            seen = {sight.external_id: sight for sight in self._api.clusters(ACTIVE_CLUSTERS) if sight.external_id in wanted}
-        except PlatySparkError as error:
-            return {}, dict.fromkeys(wanted, str(error))
+        seen = {sight.external_id: sight for sight in self._api.clusters(ACTIVE_CLUSTERS) if sight.external_id in wanted}
         failures: dict[str, str] = {}
         missing = sorted(set(wanted) - set(seen))
         for cluster in missing[:_MAX_DESCRIBES]:

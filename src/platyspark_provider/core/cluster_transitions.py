@@ -136,11 +136,19 @@ def _observed(state: ClusterState, record: ClusterObserved, actor: str, now: dat
     c = state.cluster
     if c.external_id is None or c.phase.is_terminal:
         return Refused(code="not_observable", message=f"Cluster {c.name} is {c.phase.value}.")
+    ended_by_us = c.phase is ClusterPhase.TERMINATING and c.failure_class is not None  # we know why; the backend says "by request"
     detail = merged(c.external_detail, record.external_detail)
     seen = replace(
         state,
-        cluster=replace(c, observed_state=record.raw_state, observed_reason=record.reason or None, observed_at=now, external_detail=detail),
+        cluster=replace(
+            c,
+            observed_state=record.raw_state,
+            observed_reason=c.observed_reason if ended_by_us else record.reason or None,
+            observed_at=now,
+            external_detail=detail,
+        ),
     )
+    klass = FailureClass(record.failure_class) if record.failure_class else None
     match record.state:
         case "starting":
             return seen
@@ -149,9 +157,10 @@ def _observed(state: ClusterState, record: ClusterObserved, actor: str, now: dat
                 return seen
             return enter_cluster(seen, ClusterPhase.READY, "Ready.", actor=actor, now=now, healthy_since=now)
         case "terminating":
-            return enter_cluster(seen, ClusterPhase.TERMINATING, f"Terminating: {record.reason}", actor=actor, now=now)
+            message = f"Terminating: {record.reason}"
+            return enter_cluster(seen, ClusterPhase.TERMINATING, message, actor=actor, now=now, failure_class=c.failure_class or klass)
         case "dead":
-            klass = FailureClass(record.failure_class) if record.failure_class else None
+            klass = c.failure_class if ended_by_us else klass
             phase = ClusterPhase.FAILED if klass is FailureClass.USER else ClusterPhase.DEAD
             message = f"Ended: {record.reason_code} {record.reason}".strip()
             return enter_cluster(seen, phase, message, actor=actor, now=now, failure_class=klass)

@@ -69,11 +69,18 @@ class Create:
     """Commit an intent and create the cluster."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUpStart:
+    """The cluster takes too long to start: end it."""
+
+    message: str
+
+
 # An unproven stop is tried again after this many times the ladder's grace: ten minutes by default.
 STOP_AGAIN_GRACES = 10
 
 AppAction = Assign | Send | LookFor | Watch | Hold | Fail | Climb | GiveUpStop
-ClusterAction = Create | LookFor | Watch | Hold
+ClusterAction = Create | LookFor | Watch | Hold | GiveUpStart
 
 
 def attempt_name(app: App, attempt: Attempt, installation: str) -> AttemptName:
@@ -93,12 +100,18 @@ def cluster_name(cluster: Cluster, installation: str, *, send: int) -> ClusterNa
     )
 
 
-def decide_cluster(cluster: Cluster, *, now: datetime) -> ClusterAction:
-    """Return what brings a cluster row forward; the caller holds its lease, so no other creator is at work."""
+def decide_cluster(cluster: Cluster, *, policy: Policy, now: datetime) -> ClusterAction:
+    """Return what brings a cluster row forward; the caller holds its lease, so no other creator is at work.
+
+    :param now: when the pass began: only a cluster that it has seen starting can be too late.
+    """
     if cluster.next_reconcile_at is not None and cluster.next_reconcile_at > now:
         return Hold(reason="backoff", message=f"Cluster {cluster.name} is tried again at {cluster.next_reconcile_at:%H:%M:%S}.")
     if cluster.phase is ClusterPhase.INTENT:
         return Create()
+    late = (cluster.create_sent_at or cluster.created_at) + timedelta(seconds=policy.start_deadline_s)
+    if cluster.phase is ClusterPhase.STARTING and cluster.observed_at is not None and cluster.observed_at >= now >= late:
+        return GiveUpStart(message=f"not ready {policy.start_deadline_s:.0f} s after it was created (start_deadline)")
     return LookFor() if cluster.phase in {ClusterPhase.CREATING, ClusterPhase.AMBIGUOUS} else Watch()
 
 

@@ -18,7 +18,7 @@ def adopt_clusters(bench: Workbench) -> None:
     for cluster in bench.held_clusters():
         target = bench.target(cluster.target_id)
         with bench.report.guard(f"look for cluster {cluster.name}", target):
-            if isinstance(decide_cluster(cluster, now=bench.due.at), LookFor):
+            if isinstance(decide_cluster(cluster, policy=bench.due.policy, now=bench.due.at), LookFor):
                 _look_for_cluster(bench, bench.backend(target), cluster)
 
 
@@ -31,13 +31,20 @@ def _surviving(sights: Sequence[ClusterSight]) -> ClusterSight | None:
 def _look_for_cluster(bench: Workbench, backend: Backend, cluster: Cluster) -> None:
     by_token = backend.adopts_by == "token"
     name = cluster_name(cluster, bench.due.installation, send=cluster.send)
-    found = None if by_token else _surviving(backend.find_clusters(name.incarnation))
+    sights = () if by_token else backend.find_clusters(name.incarnation)
+    found = _surviving(sights)
     bench.report.answered.add(bench.target(cluster.target_id).name)
     external_id = found.external_id if found else None
     epoch = bench.cluster_epoch(cluster.id)
-    bench.record([CreateLookedFor(cluster_id=cluster.id, epoch=epoch, external_id=external_id, may_repeat=by_token)])
-    if external_id:
-        bench.report.done.append(f"adopted cluster {cluster.name}: {external_id}")
+    fact = CreateLookedFor(cluster_id=cluster.id, epoch=epoch, external_id=external_id, may_repeat=by_token)
+    (answer,) = bench.record([fact])
+    if not answer.accepted or external_id is None:
+        return
+    bench.report.done.append(f"adopted cluster {cluster.name}: {external_id}")
+    for other in sights:
+        if other.external_id != external_id and other.state != "dead":
+            backend.terminate_cluster(other.external_id)
+            bench.report.done.append(f"terminated surplus cluster {other.external_id} of {cluster.name}: nothing was ever sent to it")
 
 
 def adopt_runs(bench: Workbench) -> None:
@@ -64,10 +71,20 @@ def _look_on(bench: Workbench, cluster_id: int, works: list[AppWork]) -> None:
     bench.record(facts)
 
 
+def _tell_surplus(bench: Workbench, work: AppWork, found: AttemptSight, sights: Sequence[AttemptSight]) -> None:
+    """A second living run of one generation is for a person to end: a stop goes by YARN tag, which both have."""
+    living = [s.external_id for s in sights if s is not found and s.state in {"pending", "running"}]
+    if living:
+        bench.report.alarms.append(
+            f"App {work.app.id} generation {work.attempt.generation} runs more than once: {found.external_id} was adopted, end {living}."
+        )
+
+
 def _fact(bench: Workbench, work: AppWork, sights: Sequence[AttemptSight], cluster: Cluster, by_token: bool) -> SendLookedFor:
-    found = sights[0] if sights else None
+    found = next((s for s in sights if s.state in {"pending", "running"}), sights[0]) if sights else None
     if found:
         bench.report.done.append(f"adopted run of app {work.app.id}: {found.external_id}")
+        _tell_surplus(bench, work, found, sights)
     detail = {"cluster": cluster.external_id, "log_uri": cluster.spec.log_uri or ""}
     return SendLookedFor(
         app_id=work.app.id,

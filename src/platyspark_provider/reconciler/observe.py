@@ -54,7 +54,7 @@ def _is_cluster_over(bench: Workbench, work: AppWork) -> bool:
 def _tell_unknown(bench: Workbench, target: Target, cluster: Cluster) -> None:
     """EMR shows ended clusters for two months, so one that it does not know was never proven to have ended."""
     bench.unknown.add(cluster.id)
-    bench.report.unknown.append(
+    bench.report.alarms.append(
         f"Cluster {cluster.name} ({cluster.external_id}) is unknown to target {target.name}: was its region, account or connection "
         "changed? Nothing is concluded of it and its runs, and nothing is sent to it."
     )

@@ -14,7 +14,7 @@ from platyspark_provider.reconciler.adopt import adopt_clusters, adopt_runs
 from platyspark_provider.reconciler.kill import stop_runs
 from platyspark_provider.reconciler.logs import collect_logs
 from platyspark_provider.reconciler.observe import observe
-from platyspark_provider.reconciler.start import assign_clusters, create_clusters, send_runs
+from platyspark_provider.reconciler.start import assign_clusters, create_clusters, end_late_starts, send_runs
 from platyspark_provider.reconciler.workbench import PassReport, Workbench
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ def run_steps(bench: Workbench, holder: str) -> None:
     bench.report.apps, bench.report.clusters = len(bench.app_claims), len(bench.cluster_claims)
     try:
         observe(bench)
+        end_late_starts(bench)
         adopt_clusters(bench)
         adopt_runs(bench)
         stop_runs(bench)

@@ -6,11 +6,12 @@ from typing import Literal
 
 from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.ports import Launch
-from platyspark_provider.core.reconcile import Assign, Create, Fail, Hold, Send, cluster_name, decide_app, decide_cluster
+from platyspark_provider.core.reconcile import Assign, Create, Fail, GiveUpStart, Hold, Send, cluster_name, decide_app, decide_cluster
 from platyspark_provider.core.records import (
     AppWork,
     ClaimRequest,
     ClusterAssigned,
+    ClusterObserved,
     CreateEnded,
     CreateIntended,
     Record,
@@ -18,7 +19,7 @@ from platyspark_provider.core.records import (
     SendIntended,
     Waiting,
 )
-from platyspark_provider.core.states import AppPhase
+from platyspark_provider.core.states import AppPhase, FailureClass
 from platyspark_provider.errors import (
     BackendRejected,
     BackendThrottled,
@@ -86,8 +87,31 @@ def create_clusters(bench: Workbench) -> None:
     """
     for cluster in bench.held_clusters():
         with bench.report.guard(f"create cluster {cluster.name}"):
-            if isinstance(decide_cluster(cluster, now=bench.due.at), Create):
+            if isinstance(decide_cluster(cluster, policy=bench.due.policy, now=bench.due.at), Create):
                 _create(bench, cluster)
+
+
+def end_late_starts(bench: Workbench) -> None:
+    """Terminate every cluster that takes too long to start; its runs are sent to the next one.
+
+    A crash between the call and its record leaves a cluster that ends: the next look sees it.
+    """
+    for cluster in bench.held_clusters():
+        action = decide_cluster(cluster, policy=bench.due.policy, now=bench.due.at)
+        if not isinstance(action, GiveUpStart) or cluster.external_id is None:
+            continue
+        with bench.report.guard(f"end late cluster {cluster.name}"):
+            bench.backend(bench.target(cluster.target_id)).terminate_cluster(cluster.external_id)
+            fact = ClusterObserved(
+                cluster_id=cluster.id,
+                epoch=bench.cluster_epoch(cluster.id),
+                state="terminating",
+                raw_state=cluster.observed_state or "",
+                reason=action.message,
+                failure_class=FailureClass.INFRASTRUCTURE,
+            )
+            bench.record([fact])
+            bench.report.done.append(f"ended cluster {cluster.name} ({cluster.external_id}): {action.message}")
 
 
 def _create(bench: Workbench, cluster: Cluster) -> None:

@@ -21,7 +21,7 @@ class PassReport:
     """What a pass looked at, did, skipped and why; `errors` counts guarded items.
 
     :param answered: targets that answered at all; :param unreachable: targets that could not be asked, and why.
-    :param unknown: clusters that their target does not know: proof of nothing, so a person has to look.
+    :param alarms: what a person has to look at.
     """
 
     apps: int = 0
@@ -33,7 +33,7 @@ class PassReport:
     is_blind: bool = False
     answered: set[str] = field(default_factory=set)
     unreachable: dict[str, str] = field(default_factory=dict)
-    unknown: list[str] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """Return the report as log lines, a summary first."""
@@ -46,7 +46,7 @@ class PassReport:
             *(f"did: {line}" for line in self.done),
             *(f"left: {line}" for line in self.skipped),
             *(f"target {name} can't be reached: {why}" for name, why in self.silent().items()),
-            *self.unknown,
+            *self.alarms,
         ]
 
     def silent(self) -> dict[str, str]:

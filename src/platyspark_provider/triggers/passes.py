@@ -145,7 +145,7 @@ class PassKeeper:
 
     def _tell(self, report: PassReport) -> None:
         """Log what a pass did; an idle pass is no news, and an old grievance is none every ten seconds."""
-        grievances = [*(f"target {name} can't be reached: {why}" for name, why in report.silent().items()), *report.unknown]
+        grievances = [*(f"target {name} can't be reached: {why}" for name, why in report.silent().items()), *report.alarms]
         if grievances:
             self._errors.warning("; ".join(grievances))
         level = logging.INFO if report.done or report.errors else logging.DEBUG

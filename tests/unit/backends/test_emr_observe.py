@@ -69,11 +69,14 @@ def test_observe_throttled_cluster_is_failed_and_the_others_are_seen() -> None:
     assert set(sights.attempts) == {"s-2"}
 
 
-def test_observe_throttled_listing_fails_all_clusters() -> None:
-    with backend({"ListClusters": lambda _: refused("ThrottlingException")}) as (emr, _):
+@pytest.mark.parametrize(("code", "is_blind"), [("ThrottlingException", False), ("AccessDeniedException", True)])
+def test_observe_refused_listing_fails_all_clusters_and_is_blind_unless_it_was_a_quota(code: str, is_blind: bool) -> None:
+    with backend({"ListClusters": lambda _: refused(code)}) as (emr, _):
         sights = emr.observe([ClusterRef(id=1, external_id="j-1")], [ref(cluster="j-2")])
 
     assert sights.failed == {"j-1", "j-2"}
+    assert sights.is_blind is is_blind
+    assert code in sights.failure
     assert not sights.clusters
 
 

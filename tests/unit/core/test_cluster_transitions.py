@@ -10,8 +10,8 @@ from platyspark_provider.core.app_state import Refused
 from platyspark_provider.core.cluster_transitions import ClusterRecord, ClusterState, apply_to_cluster
 from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.records import ClusterObserved, CreateEnded, CreateIntended, CreateLookedFor, Policy
-from platyspark_provider.core.states import CLUSTER_JOINABLE, ClusterPhase, FailureClass
-from tests.builders import NOW, make_cluster
+from platyspark_provider.core.states import ClusterPhase, FailureClass
+from tests.builders import JOINABLE, NOW, make_cluster
 
 POLICY = Policy(settle_s=300, settle_gap_s=5)
 MINUTE = timedelta(minutes=1)
@@ -19,7 +19,7 @@ CALLED = {ClusterPhase.CREATING, ClusterPhase.AMBIGUOUS}
 
 
 def in_phase(phase: ClusterPhase, **values: Any) -> Cluster:
-    key = make_cluster().live_key if phase in CLUSTER_JOINABLE else None
+    key = make_cluster().live_key if phase in JOINABLE else None
     return make_cluster(phase=phase, live_key=key, **values)
 
 
@@ -145,6 +145,15 @@ def test_observed_end_is_dead_or_failed_by_whose_fault_it_is(klass: str | None, 
     c = apply(in_phase(ClusterPhase.READY, external_id="j-1"), observed("dead", failure_class=klass)).cluster
     assert (c.phase, c.live_key, c.ended_at) == (phase, None, NOW)
     assert c.failure_class == (FailureClass(klass) if klass else None)
+
+
+def test_observed_end_of_a_cluster_that_we_ended_keeps_our_reason() -> None:
+    starting = in_phase(ClusterPhase.STARTING, external_id="j-1")
+    ended = apply(starting, observed("terminating", reason="too late", failure_class="infrastructure")).cluster
+    assert (ended.phase, ended.failure_class, ended.live_key) == (ClusterPhase.TERMINATING, FailureClass.INFRASTRUCTURE, None)
+    again = apply(ended, observed("terminating", reason="by request")).cluster
+    c = apply(again, observed("dead", reason="by request", failure_class="external_kill")).cluster
+    assert (c.phase, c.failure_class, c.observed_reason) == (ClusterPhase.DEAD, FailureClass.INFRASTRUCTURE, "too late")
 
 
 @pytest.mark.parametrize(

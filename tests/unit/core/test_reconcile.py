@@ -13,6 +13,7 @@ from platyspark_provider.core.reconcile import (
     Climb,
     Create,
     Fail,
+    GiveUpStart,
     GiveUpStop,
     Hold,
     LookFor,
@@ -24,8 +25,8 @@ from platyspark_provider.core.reconcile import (
     cluster_name,
     decide_app,
     decide_cluster,
-    is_unknown,
     is_proof_due,
+    is_unknown,
     last_stage,
     needs_proof,
 )
@@ -53,15 +54,30 @@ def cluster_in(phase: ClusterPhase, **values: Any):
     ],
 )
 def test_decide_cluster_by_phase_returns_next_action(phase, values, expected):
-    assert decide_cluster(cluster_in(phase, **values), now=NOW) == expected
+    assert decide_cluster(cluster_in(phase, **values), policy=POLICY, now=NOW) == expected
+
+
+def test_decide_cluster_that_this_pass_sees_starting_after_the_deadline_is_given_up():
+    created = NOW - timedelta(seconds=POLICY.start_deadline_s)
+    late = cluster_in(ClusterPhase.STARTING, create_sent_at=created, observed_at=NOW)
+    action = decide_cluster(late, policy=POLICY, now=NOW)
+    assert isinstance(action, GiveUpStart)
+    assert "start_deadline" in action.message
+    for other in (
+        replace(late, create_sent_at=created + timedelta(seconds=1)),
+        replace(late, observed_at=NOW - timedelta(seconds=1)),
+        replace(late, observed_at=None),
+        replace(late, phase=ClusterPhase.READY),
+    ):
+        assert decide_cluster(other, policy=POLICY, now=NOW) == Watch()
 
 
 def test_decide_cluster_in_backoff_holds_with_time():
     cluster = cluster_in(ClusterPhase.INTENT, next_reconcile_at=NOW + timedelta(seconds=30))
-    action = decide_cluster(cluster, now=NOW)
+    action = decide_cluster(cluster, policy=POLICY, now=NOW)
     assert isinstance(action, Hold)
     assert "12:00:30" in action.message
-    assert decide_cluster(cluster, now=NOW + timedelta(seconds=30)) == Create()
+    assert decide_cluster(cluster, policy=POLICY, now=NOW + timedelta(seconds=30)) == Create()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from platyspark_provider.core.assignment import intended_cluster, intended_event, live_key_of
+from platyspark_provider.core.assignment import failed_start, intended_cluster, intended_event, live_key_of
 from platyspark_provider.core.keys import cluster_key
 from platyspark_provider.core.model import App, Attempt, Cluster, Lease
 from platyspark_provider.core.recording import Recorded, Rows, app_ids, cluster_ids, live_keys, logged_attempts, record_all
@@ -22,7 +22,7 @@ from platyspark_provider.core.records import (
     SendIntended,
     Waiting,
 )
-from platyspark_provider.core.states import AppPhase, ClusterPhase, LogState
+from platyspark_provider.core.states import AppPhase, ClusterPhase, FailureClass, LogState
 from tests.builders import NOW, in_phase, make_app, make_attempt, make_cluster, make_cluster_spec, make_spec
 
 HELD = Lease(owner="me", epoch=1)
@@ -236,3 +236,45 @@ def test_assigned_to_an_app_that_waits_for_no_cluster_is_refused(generation: int
 )
 def test_lease_is_held_until_its_end(lease: Lease, held: bool) -> None:
     assert lease.is_held(NOW) is held
+
+
+def ended_cluster(**values: Any) -> Cluster:
+    base = {"phase": ClusterPhase.DEAD, "live_key": None, "external_id": "j-1", "ended_at": NOW, "failure_class": FailureClass.CAPACITY}
+    return make_cluster(**{**base, **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "minutes", "counts"),
+    [
+        ({}, 0, True),
+        ({"ended_at": None, "phase": ClusterPhase.TERMINATING}, 0, True),
+        ({}, 59, True),
+        ({}, 60, False),
+        ({"healthy_since": NOW}, 0, False),
+        ({"failure_class": None}, 0, False),
+        ({"external_id": None}, 0, False),
+        ({"cluster_key": "other"}, 0, False),
+        ({"live_key": "alive"}, 0, False),
+    ],
+)
+def test_failed_start_is_a_recent_end_by_a_fault_of_a_cluster_that_was_created_and_never_ready(
+    values: dict[str, Any], minutes: int, counts: bool
+) -> None:
+    cluster = ended_cluster(**values)
+    found = failed_start([cluster], make_cluster().cluster_key, now=NOW + timedelta(minutes=minutes))
+    assert found == (cluster if counts else None)
+
+
+def test_failed_start_is_the_newest_end_alone() -> None:
+    well = ended_cluster(id=8, generation=2, healthy_since=NOW)
+    assert failed_start([ended_cluster(), well], make_cluster().cluster_key, now=NOW) is None
+    assert failed_start([], make_cluster().cluster_key, now=NOW) is None
+
+
+@pytest.mark.parametrize(("restarts", "pause_s"), [(0, 30), (1, 60), (2, 120), (9, 900)])
+def test_intended_cluster_after_failed_starts_waits_longer_each_time(restarts: int, pause_s: int) -> None:
+    before = ended_cluster(restart_count=restarts)
+    cluster = intended_cluster(*waiting_app(), target_id=1, now=NOW, before=before)
+    assert (cluster.restart_count, cluster.next_reconcile_at) == (restarts + 1, NOW + timedelta(seconds=pause_s))
+    later = intended_cluster(*waiting_app(), target_id=1, now=NOW + timedelta(seconds=pause_s), before=before)
+    assert later.next_reconcile_at is None

@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 
 from platyspark_provider.core.assignment import MAX_FAILED_STARTS, THRASH_PAUSE
+from platyspark_provider.core.ports import Launch
 from platyspark_provider.core.states import AppPhase, ClusterPhase, FailureClass
+from platyspark_provider.testing import Fault
 from tests.builders import make_request
 from tests.desks import TI, Desk
 
@@ -100,3 +102,52 @@ def test_cluster_that_became_ready_resets_the_count(desk: Desk) -> None:
         desk.backend.ready_after_s = 1e9
     assert len(desk.backend.clusters) > MAX_FAILED_STARTS
     assert {c.restart_count for c in desk.store.clusters(live_only=False)} == {0}
+
+
+def test_cluster_that_takes_too_long_to_start_is_ended_and_its_run_goes_to_the_next(desk: Desk) -> None:
+    app_id = submit(desk)
+    desk.pass_once()
+    desk.clock.advance(1499.0)
+    desk.pass_once()
+    assert desk.backend.calls["terminate_cluster"] == 0
+    desk.clock.advance(1.0)
+    desk.pass_once()
+    (cluster,) = desk.store.clusters()
+    assert (desk.backend.calls["terminate_cluster"], cluster.phase) == (1, ClusterPhase.TERMINATING)
+    desk.pass_once()
+    detail = desk.detail(app_id)
+    (ended,) = [c for c in desk.store.clusters(live_only=False) if c.phase.is_terminal]
+    assert (ended.failure_class, detail.attempt.phase) == (FailureClass.INFRASTRUCTURE, AppPhase.WAIT_CLUSTER)
+    assert "start_deadline" in (ended.observed_reason or "")
+    desk.backend.ready_after_s = 0.0
+    desk.clock.advance(31.0)
+    desk.pass_once()
+    desk.pass_once()
+    assert desk.detail(app_id).attempt.phase is AppPhase.RUNNING
+    assert desk.backend.calls["terminate_cluster"] == 1
+
+
+def test_surplus_cluster_found_at_adoption_is_terminated(desk: Desk) -> None:
+    submit(desk)
+    desk.backend.fail("create_cluster", Fault.LOSE_AFTER)
+    desk.pass_once()
+    (first,) = desk.backend.clusters.values()
+    desk.clock.advance(1.0)
+    desk.backend.create_cluster(first.spec, name=first.name.rsplit("/s", 1)[0] + "/s2", token="other", tags=first.tags)
+    desk.pass_once()
+    assert [c.dead_at is not None for c in desk.backend.clusters.values()] == [False, True]
+    assert desk.store.clusters()[0].external_id == first.external_id
+
+
+def test_surplus_run_found_at_adoption_is_told_and_the_living_one_adopted(desk: Desk) -> None:
+    desk.backend.ready_after_s = 0.0
+    app_id = submit(desk)
+    desk.backend.fail("submit", Fault.LOSE_AFTER)
+    desk.pass_once()
+    run = desk.backend.run_named(desk.run_name(app_id))
+    launch = Launch(name=run.name, yarn_tag=run.yarn_tag, spec=run.spec, token=run.token)
+    (second, third) = desk.backend.submit(run.cluster, [launch, launch])
+    desk.backend.end_run(run, "failed")
+    report = desk.pass_once()
+    assert desk.detail(app_id).attempt.external_id == second
+    assert any(third in alarm and "runs more than once" in alarm for alarm in report.alarms)

@@ -117,7 +117,7 @@ def test_cluster_that_its_target_does_not_know_ends_nothing_and_gets_nothing(des
         desk.clock.advance(10.0)
     (cluster,) = desk.store.clusters(live_only=False)
     assert cluster.phase is ClusterPhase.READY
-    assert "was its region, account or connection changed?" in report.unknown[0]
+    assert "was its region, account or connection changed?" in report.alarms[0]
     assert (desk.detail(1).attempt.phase, desk.detail(second).attempt.sends) == (AppPhase.RUNNING, 0)
     assert "unknown to its target" in desk.detail(second).app.conditions[0].message
     assert desk.backend.clusters == {}
