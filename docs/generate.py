@@ -44,7 +44,6 @@ _SERVER = {
     "start_deadline",
 }
 _TRIGGERER = {"poll_interval", "max_blind"}
-_BOTH = {"log_wait"}
 
 
 def configuration_page() -> str:
@@ -64,8 +63,6 @@ def _row(name: str, option: dict[str, Any]) -> str:
 
 
 def _where(name: str) -> str:
-    if name in _BOTH:
-        return "api-server, workers"
     if name in _SERVER:
         return "api-server"
     return "workers, triggerers" if name in _TRIGGERER else "workers"

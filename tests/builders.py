@@ -17,6 +17,7 @@ from platyspark_provider.core.states import (
 )
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+JOINABLE = frozenset({ClusterPhase.INTENT, ClusterPhase.CREATING, ClusterPhase.AMBIGUOUS, ClusterPhase.STARTING, ClusterPhase.READY})
 
 
 def make_request(**values: Any) -> AppRequest:

@@ -42,7 +42,6 @@ class Settings:
             settle_s=self.settle_window,
             settle_gap_s=self.settle_gap,
             lease_s=self.lease,
-            log_wait_s=self.log_wait,
             log_deadline_s=self.log_deadline,
             stop_grace_s=self.stop_grace,
             start_deadline_s=self.start_deadline,

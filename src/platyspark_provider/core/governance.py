@@ -81,7 +81,6 @@ def resolve(request: AppRequest, profiles: Profiles, *, default_name: str, team_
         max_runtime_s=runtime,
         on_limit=on_limit,
         uploads=uploads,
-        artifacts_prefix=profiles.artifacts,
     )
     return Resolution(spec=spec, target=profiles.targets[profile.target], provenance=notes.provenance, warnings=tuple(notes.warnings))
 

@@ -142,7 +142,6 @@ class Policy:
 
     :param settle_s: seconds after a lost reply until a re-send is legal (read timeout 60 + listing lag 180 + margin).
     :param lease_s: seconds a claim holds; longer than connect 5 + read 60.
-    :param log_wait_s: seconds after the end during which a task waits for its driver's log.
     :param log_deadline_s: seconds after the end at which the log is given up.
     :param stop_grace_s: seconds from one rung of the stop ladder to the next.
     """
@@ -150,7 +149,6 @@ class Policy:
     settle_s: float = 300.0
     settle_gap_s: float = 5.0
     lease_s: float = 120.0
-    log_wait_s: float = 120.0
     log_deadline_s: float = 1800.0
     stop_grace_s: float = 60.0
     start_deadline_s: float = 1500.0

@@ -120,7 +120,6 @@ class ResolvedSpec:
     max_runtime_s: int | None = None
     on_limit: OnLimit = OnLimit.CANCEL
     uploads: Mapping[str, str] = field(default_factory=dict)
-    artifacts_prefix: str | None = None
 
 
 def canonical_json(value: Any) -> str:

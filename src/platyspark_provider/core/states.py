@@ -72,9 +72,6 @@ class ClusterPhase(StrEnum):
         return self in {ClusterPhase.DEAD, ClusterPhase.FAILED}
 
 
-CLUSTER_JOINABLE = frozenset(
-    {ClusterPhase.INTENT, ClusterPhase.CREATING, ClusterPhase.AMBIGUOUS, ClusterPhase.STARTING, ClusterPhase.READY}
-)
 CLUSTER_ACCEPTS_WORK = frozenset({ClusterPhase.STARTING, ClusterPhase.READY})
 
 

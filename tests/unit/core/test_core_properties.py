@@ -27,10 +27,10 @@ from platyspark_provider.core.records import (
     TaskFacts,
     Waiting,
 )
-from platyspark_provider.core.states import APP_SENT, CLUSTER_JOINABLE, AppPhase, ClusterPhase
+from platyspark_provider.core.states import APP_SENT, AppPhase, ClusterPhase
 from platyspark_provider.core.submission import Replace, Start, decide_submission
 from platyspark_provider.core.transitions import mark_ready, request_stop, stop_wanted
-from tests.builders import NOW, make_app, make_attempt, make_request, make_spec
+from tests.builders import JOINABLE, NOW, make_app, make_attempt, make_request, make_spec
 
 CURRENT = 0
 """Stands for the current generation, or the newest cluster, of the moment at which a fact is recorded."""
@@ -293,7 +293,7 @@ def test_any_history_an_end_is_dated_and_a_refusal_changes_nothing(steps: list[t
 def test_any_history_a_live_key_is_held_once_and_only_while_work_may_join(steps: list[tuple[Any, int]]) -> None:
     for world, before, _, _ in walk(steps):
         clusters = world.rows.clusters.values()
-        assert all((c.live_key is not None) is (c.phase in CLUSTER_JOINABLE) for c in clusters)
+        assert all((c.live_key is not None) is (c.phase in JOINABLE) for c in clusters)
         held = [c.live_key for c in clusters if c.live_key is not None]
         assert len(held) == len(set(held))
         for cluster_id, old in before.clusters.items():

@@ -26,7 +26,7 @@ def test_resolve_with_nothing_set_takes_built_in_values() -> None:
     spec = found.spec
     assert (spec.name, spec.team, spec.deploy_mode, spec.max_runtime_s) == ("daily", "default", DeployMode.CLUSTER, None)
     assert (spec.cluster.name, spec.cluster.target, found.target.name) == ("shared", "default", "default")
-    assert (spec.application_uri, dict(spec.uploads), spec.artifacts_prefix) == ("s3://code/job.py", {}, None)
+    assert (spec.application_uri, dict(spec.uploads)) == ("s3://code/job.py", {})
     assert found.provenance["cluster.release_label"] == "built-in"
     assert found.provenance["name"] == "task"
     assert found.warnings == ()
@@ -91,7 +91,6 @@ def test_resolve_uploads_local_files_by_content() -> None:
     found = governed(document, application=Artifact(name="job.py", sha256=SHA), jars=(Artifact(name="x.jar", uri="s3://jars/x.jar"),))
     address = f"s3://bucket/pre/{SHA}/job.py"
     assert (found.spec.application_uri, dict(found.spec.uploads), found.spec.jars) == (address, {SHA: address}, ("s3://jars/x.jar",))
-    assert found.spec.artifacts_prefix == "s3://bucket/pre"
 
 
 @pytest.mark.parametrize(
