@@ -45,18 +45,17 @@ class WatchdogOperator(BaseOperator):
                     self.log.info("Another watchdog is at work; nothing to do.")
                     return
                 try:
-                    report = self._pass(registry)
+                    report = self._pass(registry, holder)
                 finally:
                     registry.lease(WATCHDOG_LEASE, holder=holder, seconds=0.0)
             self._judge(report)
 
-    def _pass(self, registry: Registry) -> PassReport:
+    def _pass(self, registry: Registry, holder: str) -> PassReport:
         from platyspark_provider.hooks.aws import EmrBackends
         from platyspark_provider.hooks.clock import SystemClock
-        from platyspark_provider.hooks.process import process_name
         from platyspark_provider.reconciler.passes import run_pass
 
-        return run_pass(registry, EmrBackends(), holder=process_name(), clock=SystemClock())
+        return run_pass(registry, EmrBackends(), holder=holder, clock=SystemClock())
 
     def _judge(self, report: PassReport) -> None:
         for line in report.lines():
@@ -79,6 +78,6 @@ class WatchdogOperator(BaseOperator):
 
 
 def _holder(context: Context) -> str:
-    """Return who holds the watchdog's lease: the DAG run, so that the task's next try takes over from one that was killed."""
+    """Return who holds the leases of watchdog and targets: the DAG run, so that the next try takes over from a killed one."""
     dag_run = context["dag_run"]
     return f"watchdog:{dag_run.dag_id}:{dag_run.run_id}"

@@ -96,8 +96,8 @@ class DeskWatchdog(WatchdogOperator):
 
     desk: Desk
 
-    def _pass(self, registry: Any) -> PassReport:
-        return run_pass(registry, self.desk.backends, holder="watchdog", clock=self.desk.clock)
+    def _pass(self, registry: Any, holder: str) -> PassReport:
+        return run_pass(registry, self.desk.backends, holder=holder, clock=self.desk.clock)
 
 
 def run_of(run_id: str = "scheduled-1") -> Any:
@@ -184,7 +184,8 @@ def test_watchdog_whose_targets_only_throttle_succeeds(desk: Desk) -> None:
 
 def test_watchdog_second_try_takes_over_from_one_that_was_killed(desk: Desk) -> None:
     app_id = desk.registry.submit(make_request(), ti_id=TI).app.id
-    assert desk.registry.lease(WATCHDOG_LEASE, holder=_holder(run_of()), seconds=150), "as a killed first try leaves it"
+    for name in (WATCHDOG_LEASE, "observer:default"):
+        assert desk.registry.lease(name, holder=_holder(run_of()), seconds=150), "as a killed first try leaves it"
     watchdog(desk).execute(run_of("another-run"))
     assert desk.backend.calls["submit"] == 0
     watchdog(desk).execute(run_of())
