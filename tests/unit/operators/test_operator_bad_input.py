@@ -161,12 +161,26 @@ def test_operator_local_file_without_artifacts_prefix_names_the_option(url: str,
     assert runs(desk, folder)
 
 
-def test_operator_profiles_never_good_names_the_line_and_runs_once_mended(url: str, desk: Desk, folder: Path, profiles: Path) -> None:
+def test_operator_profiles_never_good_may_retry_and_names_file_and_line(url: str, desk: Desk, folder: Path, profiles: Path) -> None:
     profiles.write_text(f"{PROFILES}profiles:\n  shared:\n    nodes: 3\n")
-    said = failure_for_good(desk, folder)
-    assert "line 4: profiles.shared.nodes: unknown key." in said
+    said = failure_with_retry(desk, folder)
+    assert f"{profiles} can't be used: line 4: profiles.shared.nodes: unknown key." in said
     profiles.write_text(PROFILES)
     assert runs(desk, folder)
+
+
+def test_operator_profiles_mended_while_the_task_waits_need_no_retry(url: str, desk: Desk, folder: Path, profiles: Path) -> None:
+    profiles.write_text(f"{PROFILES}profiles:\n  shared:\n    nodes: 3\n")
+    sleep = desk.clock.sleep
+
+    def sleep_and_mend(seconds: float) -> None:
+        sleep(seconds)
+        profiles.write_text(PROFILES)
+
+    desk.clock.sleep = sleep_and_mend  # type: ignore[method-assign]
+    began = desk.clock.now()
+    assert runs(desk, folder)
+    assert desk.clock.now() > began
 
 
 def test_operator_missing_connection_names_the_commands_that_make_it(desk: Desk, folder: Path) -> None:
