@@ -14,9 +14,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.orm import Session
 
+from platyspark_provider.airflow_core.db import airflow_engine
 from platyspark_provider.errors import DatabaseUnsupported, SchemaBehind
 from platyspark_provider.store.schema import REVISIONS, VERSION_TABLE, SchemaState, schema_state
-from platyspark_provider.store.sql import airflow_store_factory, sql_store_factory
+from platyspark_provider.store.sql import sql_store_factory
 from platyspark_provider.store.tables import metadata
 
 OURS = sorted([*metadata.tables, VERSION_TABLE])
@@ -92,7 +93,7 @@ def test_fresh_database_gets_tables_installation_and_head(airflow_database: sa.E
     migrate("initdb")
     assert tables(airflow_database) == OURS
     assert state(airflow_database) is SchemaState.CURRENT
-    with airflow_store_factory()() as store:
+    with sql_store_factory(airflow_engine)() as store:
         assert len(bytes.fromhex(store.installation().inst)) == 3
 
 
@@ -105,7 +106,7 @@ def test_migration_files_make_what_a_fresh_database_gets(airflow_database: sa.En
     assert drift(airflow_database) == []
     assert reflected(airflow_database) == fresh
     assert state(airflow_database) is SchemaState.CURRENT
-    with airflow_store_factory()() as store:
+    with sql_store_factory(airflow_engine)() as store:
         assert len(bytes.fromhex(store.installation().inst)) == 3
 
 
@@ -153,12 +154,12 @@ def test_first_migration_finishes_what_a_crash_left(airflow_database: sa.Engine,
 
 def test_reset_makes_the_tables_anew_as_another_installation(airflow_database: sa.Engine, migrate: Callable[..., None]) -> None:
     migrate("initdb")
-    with airflow_store_factory()() as store:
+    with sql_store_factory(airflow_engine)() as store:
         before = store.installation()
     migrate("resetdb", skip_init=True)
     assert tables(airflow_database) == []
     migrate("initdb")
-    with airflow_store_factory()() as store:
+    with sql_store_factory(airflow_engine)() as store:
         assert store.installation() != before
 
 
@@ -227,7 +228,7 @@ def test_store_in_a_process_without_airflows_database_says_so(monkeypatch: pytes
     from airflow import settings
 
     monkeypatch.setattr(settings, "engine", None)
-    with pytest.raises(RuntimeError, match="not configured"), airflow_store_factory()():
+    with pytest.raises(RuntimeError, match="not configured"), sql_store_factory(airflow_engine)():
         pass
 
 

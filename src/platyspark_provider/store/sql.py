@@ -35,13 +35,6 @@ def sql_store_factory(engine: sa.Engine | Callable[[], sa.Engine]) -> StoreFacto
     return open_store
 
 
-def airflow_store_factory() -> StoreFactory:
-    """Return a factory of stores in Airflow's metadata database, for api-server and command line."""
-    from platyspark_provider.airflow_core.db import airflow_engine
-
-    return sql_store_factory(airflow_engine)
-
-
 class SqlStore:
     """The tables behind an engine; SQLite gets an engine of our own on the same file."""
 
