@@ -115,7 +115,7 @@ def test_tables_missing_only_spark_tasks_wait_and_go_on_after_the_migration(stac
         assert api.import_errors() == []
     finally:
         stack.airflow("db", "migrate")
-    assert api.wait_for_run("behind", run) == "success"
+    assert api.wait_for_run("behind", run) == "success", log_of(api, run)
     assert api.task("behind", run, "spark")["try_number"] == 1
     assert health(stack)["status"] == "healthy"
 
