@@ -333,6 +333,15 @@ async def test_health_with_a_wrong_token_is_refused(api: httpx.AsyncClient) -> N
     assert (await api.get("/health", headers={"Authorization": "Bearer nope"})).status_code == 403
 
 
+async def test_airflow_login_is_no_token_of_ours(api: httpx.AsyncClient) -> None:
+    """Where everybody is admin, Airflow itself adds a login to each request: a health probe must not be refused for it."""
+    login = {"Authorization": "Bearer eyJhbGciOiJIUzUxMiJ9.eyJzdWIiOiJhZG1pbiJ9.c2lnbmF0dXJl"}
+    health = await api.get("/health", headers=login)
+    assert (health.status_code, health.json()) == (200, {"status": "healthy"})
+    refused = await api.get("/worker/snapshot", headers=login)
+    assert (refused.status_code, detail(refused)["reason"]) == (401, "token_missing")
+
+
 async def test_health_shows_a_broken_profiles_file(store: InMemoryStore, tmp_path: Path) -> None:
     file = tmp_path / "profiles.yaml"
     file.write_text("profiles: {}\n")

@@ -18,6 +18,8 @@ from platyspark_provider.store.base import Store
 
 _CLIENT = re.compile(r"(?P<package>[^/\s]{1,64})/(?P<api>\d{1,6})")
 _ACTOR = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
+_LOGIN = re.compile(r"bearer\s+eyJ[\w-]+\.[\w-]+\.[\w-]*$", re.IGNORECASE)
+"""An Airflow login (JWT), not a token of ours; where everybody is admin, Airflow adds one to each request."""
 _CREATE = "Make one: airflow platyspark tokens create NAME --scopes worker,reconciler"
 
 
@@ -75,8 +77,10 @@ def optional_caller(
     authorization: AuthorizationHeader = None,
     actor: ActorHeader = None,
 ) -> Caller | None:
-    """Return who calls, or None for a caller without a token; a token that opens nothing is still refused."""
-    return None if authorization is None else require_caller(services, version, authorization, actor)
+    """Return who calls, or None for a caller without a token of ours; one that opens nothing is still refused."""
+    if authorization is None or _LOGIN.match(authorization):
+        return None
+    return require_caller(services, version, authorization, actor)
 
 
 CallerDep = Annotated[Caller, Depends(require_caller)]
@@ -85,7 +89,7 @@ OptionalCallerDep = Annotated[Caller | None, Depends(optional_caller)]
 
 def _bearer(authorization: str | None) -> str:
     scheme, _, secret = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not secret.strip():
+    if scheme.lower() != "bearer" or not secret.strip() or _LOGIN.match(authorization or ""):
         raise NotAllowed("This call needs a PlatySpark token (Authorization: Bearer ...).", hint=_CREATE, reason="token_missing")
     return secret.strip()
 
