@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import airflow
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from platyspark_provider.provider_info import get_provider_info
@@ -29,7 +30,6 @@ def class_paths() -> Iterator[str]:
 
 
 def test_provider_info_fits_airflows_schema() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
     jsonschema.validate(info(), schema)
 
