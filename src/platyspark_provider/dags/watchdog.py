@@ -31,7 +31,7 @@ def watchdog_dag(
     """
     with DAG(
         dag_id=dag_id,
-        description="Starts, restarts, limits and stops Spark applications and clusters as their owners want them.",
+        description="Starts, adopts and stops the Spark applications, and creates the clusters, that nobody else has brought forward.",
         schedule=schedule,
         start_date=datetime(2025, 1, 1, tzinfo=UTC),
         catchup=False,
