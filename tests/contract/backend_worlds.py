@@ -175,7 +175,7 @@ class EmrWorld:
             case Fault.REJECT:
                 self.sim.fault(name, "error", code="AccessDeniedException", http_status=400)
             case _:
-                raise NotImplementedError(fault)
+                raise ValueError(f"emrsim plants no {fault}")
 
     def hold_starts(self) -> None:
         self.sim.configure(steps_stuck=True)
