@@ -64,7 +64,8 @@ def resolve(request: AppRequest, profiles: Profiles, *, default_name: str, team_
     spec = ResolvedSpec(
         name=_named(request, default_name, notes),
         deploy_mode=_from_profile("deploy_mode", profile, notes),
-        application_uri=_address(request.application, uploads),
+        application_uri="" if request.application is None else _address(request.application, uploads),
+        sql=request.sql,
         main_class=request.main_class,
         args=request.args,
         conf=_conf(request, profile, rules, notes),
@@ -81,15 +82,16 @@ def resolve(request: AppRequest, profiles: Profiles, *, default_name: str, team_
         max_runtime_s=runtime,
         on_limit=on_limit,
         uploads=uploads,
+        artifacts=profiles.artifacts,
     )
     return Resolution(spec=spec, target=profiles.targets[profile.target], provenance=notes.provenance, warnings=tuple(notes.warnings))
 
 
 def _profile_of(request: AppRequest, profiles: Profiles) -> Profile:
-    profile = profiles.profiles.get(request.cluster)
+    name = request.cluster if isinstance(request.cluster, str) else request.cluster.profile or "shared"
+    profile = profiles.profiles.get(name)
     if profile is None:
-        hint = did_you_mean(request.cluster, profiles.profiles)
-        raise UnknownProfile(f"There is no profile {request.cluster!r}.", hint=hint, profile=request.cluster)
+        raise UnknownProfile(f"There is no profile {name!r}.", hint=did_you_mean(name, profiles.profiles), profile=name)
     return profile
 
 

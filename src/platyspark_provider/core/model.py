@@ -103,6 +103,8 @@ class App:
     :param rerun_token: `max_tries` of the task's row when this app was last submitted; it moves when a user clears.
     :param generation: the generation that runs or ran last; 0 before the first.
     :param wanted_generation: greater than `generation` while the old run is being stopped for a new one.
+    :param pool_key: cluster key of the pool in whose queue it waits, or whose cluster it is on; None before it was placed.
+    :param queued_at: place in that queue: the moment it began to wait, less a minute for each point of priority.
     """
 
     id: int
@@ -133,6 +135,8 @@ class App:
     deadline_at: datetime | None = None
     next_reconcile_at: datetime | None = None
     slot: int = 0
+    pool_key: str | None = None
+    queued_at: datetime | None = None
     lease: Lease = Lease()
 
 
@@ -144,6 +148,7 @@ class Attempt:
     :param external_detail: all else the backend told (cluster's external id, YARN application id, links).
     :param sends: remote calls tried for this generation.
     :param stop_stage: how far the stop ladder went; see `core.stopping`.
+    :param result: what the job itself reported (a line of its driver's output, `core.results`); None without one.
     """
 
     app_id: int
@@ -179,6 +184,7 @@ class Attempt:
     acknowledged_at: datetime | None = None
     ti_id: str | None = None
     try_number: int | None = None
+    result: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +193,8 @@ class Cluster:
 
     :param send: create calls tried for this generation.
     :param observed_state: the backend's own word (EMR: `WAITING`, ...).
+    :param ensured_by: who asked for it without an application (`user:...`, `task:...`, `pool`); such a row is created at
+        once; None for one that applications asked for.
     """
 
     id: int
@@ -218,6 +226,7 @@ class Cluster:
     ended_at: datetime | None = None
     conditions: tuple[Condition, ...] = ()
     next_reconcile_at: datetime | None = None
+    ensured_by: str | None = None
     lease: Lease = Lease()
 
 

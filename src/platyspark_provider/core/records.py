@@ -267,7 +267,10 @@ class StopAdvanced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLookedFor:
-    """The driver's log was looked for: `tail` and the classified failure when it is there, else None."""
+    """The driver's log was looked for: `tail` and the classified failure when it is there, else None.
+
+    :param result: what the job itself reported in it.
+    """
 
     app_id: int
     generation: int
@@ -275,6 +278,7 @@ class LogLookedFor:
     log_uri: str | None
     failure: Failure | None = None
     given_up: bool = False
+    result: Mapping[str, Any] | None = None
     kind: Literal["log_looked_for"] = "log_looked_for"
 
 

@@ -16,19 +16,49 @@ class Artifact:
     :param name: file name as the driver sees it.
     :param uri: `s3://...` when the owner gave an address; None for a local file.
     :param sha256: hex digest of a local file; None for an address.
+    :param alias: the name or folder under which a local file or archive appears beside the driver (`env.tar.gz#env`);
+        an address carries its own.
     """
 
     name: str
     uri: str | None = None
     sha256: str | None = None
     size_bytes: int | None = None
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRequest:
+    """A named cluster that the owner asks for: a profile with some values of its own; unset ones are None.
+
+    :param profile: the profile it starts from; None takes the profile of the same name, else `shared`.
+    :param size: name of a machine size, of the profile's `sizes`.
+    :param workers: machines beside the master: at least, and at most as load asks for (equal: fixed).
+    :param spot: share of the workers on spot capacity, 0 to 1.
+    :param idle_timeout_s: seconds without work after which it ends.
+    :param dedicated: for this application alone.
+    """
+
+    name: str
+    profile: str | None = None
+    size: str | None = None
+    workers: tuple[int, int] | None = None
+    spot: float | None = None
+    idle_timeout_s: int | None = None
+    dedicated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppRequest:
-    """What the owner asked for, unset values as None; hashed before governance touches it."""
+    """What the owner asked for, unset values as None; hashed before governance touches it.
 
-    application: Artifact
+    :param application: the file to run; None where `sql` is given.
+    :param sql: statements that a small driver of ours runs, separated by semicolons.
+    :param cluster: a profile, or a named cluster.
+    """
+
+    application: Artifact | None = None
+    sql: str | None = None
     kind: AppKind = AppKind.BATCH
     name: str | None = None
     main_class: str | None = None
@@ -40,7 +70,7 @@ class AppRequest:
     jars: tuple[Artifact, ...] = ()
     archives: tuple[Artifact, ...] = ()
     packages: tuple[str, ...] = ()
-    cluster: str = "shared"
+    cluster: str | ClusterRequest = "shared"
     max_runtime_s: int | None = None
     on_limit: OnLimit | None = None
     team: str | None = None
@@ -50,7 +80,8 @@ class AppRequest:
 
     def artifacts(self) -> tuple[Artifact, ...]:
         """Return every file of the request, the application first."""
-        return (self.application, *self.py_files, *self.files, *self.jars, *self.archives)
+        application = () if self.application is None else (self.application,)
+        return (*application, *self.py_files, *self.files, *self.jars, *self.archives)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +98,12 @@ class InstanceGroup:
 class ClusterSpec:
     """A cluster as governance resolved it; `spec_hash` covers what can't change on a living cluster.
 
-    :param idle_timeout_s: seconds without work after which the backend itself ends the cluster (60 to 604,800).
+    :param idle_timeout_s: seconds without work after which the cluster is drained (60 to 604,800).
     :param step_concurrency: applications that run at once, 1 to 256.
+    :param max_workers: to how many machines beside the master the backend may grow it; None: it keeps its size.
+    :param max_on_demand: how many of them may be on demand; None: all.
+    :param pool_min: how many clusters of the key are kept up, work or not; :param pool_max: how many may live at once.
+    :param queue_ahead: applications that may wait at the backend beyond those that run.
     """
 
     name: str
@@ -89,21 +124,41 @@ class ClusterSpec:
     step_concurrency: int = 10
     log_uri: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    max_workers: int | None = None
+    max_on_demand: int | None = None
+    pool_min: int = 0
+    pool_max: int = 1
+    queue_ahead: int = 0
 
 
-_MUTABLE = ("idle_timeout_s", "step_concurrency", "log_uri", "tags", "name")
+_MUTABLE = (
+    "idle_timeout_s",
+    "step_concurrency",
+    "log_uri",
+    "tags",
+    "name",
+    "max_workers",
+    "max_on_demand",
+    "pool_min",
+    "pool_max",
+    "queue_ahead",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedSpec:
     """All that is needed to send an application, frozen on its attempt; no profile is read after this.
 
+    :param application_uri: empty where `sql` is run by our own driver.
     :param uploads: addresses of the request's local files, by sha256.
+    :param artifacts: prefix for what the platform itself has to put beside a run (launch scripts, the SQL driver).
+    :param priority: place in the queue for a cluster; each point is worth a minute of waiting.
     """
 
     name: str
     deploy_mode: DeployMode
     application_uri: str
+    sql: str | None = None
     main_class: str | None = None
     args: tuple[str, ...] = ()
     conf: Mapping[str, str] = field(default_factory=dict)
@@ -120,6 +175,8 @@ class ResolvedSpec:
     max_runtime_s: int | None = None
     on_limit: OnLimit = OnLimit.CANCEL
     uploads: Mapping[str, str] = field(default_factory=dict)
+    artifacts: str | None = None
+    priority: int = 50
 
 
 def canonical_json(value: Any) -> str:
@@ -134,10 +191,24 @@ def content_hash(value: Any) -> str:
 
 def identifying_fields(request: AppRequest) -> dict[str, Any]:
     """Return what makes two requests the same; the key itself and the reuse rule do not count."""
-    values = asdict(request)
+    values: dict[str, Any] = _without_later(asdict(request))
     for name in ("app_key", "reuse"):
         del values[name]
     return values
+
+
+_LATER = ("sql", "alias")
+"""Fields that came after the first release: unset, they are left out, so that an upgrade changes no hash."""
+
+
+def _without_later(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {k: _without_later(v) for k, v in value.items() if v is not None or k not in _LATER}
+        case list() | tuple():
+            return [_without_later(v) for v in value]
+        case _:
+            return value
 
 
 def request_hash(request: AppRequest) -> str:
@@ -148,7 +219,7 @@ def request_hash(request: AppRequest) -> str:
 def differing_fields(one: AppRequest, other: AppRequest) -> tuple[str, ...]:
     """Return the names of the request fields that differ, sorted."""
     a, b = identifying_fields(one), identifying_fields(other)
-    return tuple(sorted(name for name in a if canonical_json(a[name]) != canonical_json(b[name])))
+    return tuple(sorted(name for name in {*a, *b} if canonical_json(a.get(name)) != canonical_json(b.get(name))))
 
 
 def spec_hash(spec: ClusterSpec) -> str:

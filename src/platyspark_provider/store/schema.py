@@ -5,7 +5,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 
 VERSION_TABLE = "alembic_version_platyspark"
-REVISIONS = ("p0001",)
+REVISIONS = ("p0001", "p0002")
 """Every revision this release knows, oldest first; a test compares them with the migration files."""
 
 

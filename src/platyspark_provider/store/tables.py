@@ -97,6 +97,7 @@ cluster = Table(
     _json("conditions", tuple[Condition, ...]),
     _time("next_reconcile_at"),
     *_claim(),
+    Column("ensured_by", Text),
     UniqueConstraint("live_key", name="platyspark_cluster_live_key_uq"),
     UniqueConstraint("cluster_key", "generation", name="platyspark_cluster_key_generation_uq"),
     Index("platyspark_cluster_phase_ix", "phase"),
@@ -134,11 +135,15 @@ app = Table(
     _time("next_reconcile_at"),
     Column("slot", Integer, nullable=False),
     *_claim(),
+    Column("pool_key", String(64)),
+    _time("queued_at"),
     UniqueConstraint("scope", "app_key", name="platyspark_app_scope_key_uq"),
     Index("platyspark_app_phase_ix", "phase"),
     Index("platyspark_app_task_ix", "dag_id", "task_id", "phase"),
     Index("platyspark_app_run_ix", "dag_id", "run_id", "task_id"),
     Index("platyspark_app_cluster_ix", "cluster_id"),
+    Index("platyspark_app_queue_ix", "pool_key", "queued_at"),
+    Index("platyspark_app_team_ix", "team", "phase"),
 )
 
 attempt = Table(
@@ -177,6 +182,8 @@ attempt = Table(
     _time("acknowledged_at"),
     Column("ti_id", String(64)),
     Column("try_number", Integer),
+    _json("result", Mapping[str, Any], nullable=True),
+    Index("platyspark_attempt_cluster_ix", "cluster_id"),
     Index("platyspark_attempt_phase_ix", "phase"),
     Index("platyspark_attempt_acknowledged_ix", "acknowledged_at"),
     Index("platyspark_attempt_log_ix", "log_state"),

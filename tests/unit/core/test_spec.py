@@ -59,6 +59,7 @@ def test_request_hash_ignores_the_order_in_which_conf_was_written(conf: dict[str
 
 OTHER: dict[str, Any] = {
     "application": Artifact(name="job.py", sha256="ab" * 32),
+    "sql": "SELECT 1",
     "kind": AppKind.STREAMING,
     "name": "other",
     "main_class": "a.B",
@@ -99,7 +100,17 @@ def test_request_artifacts_are_all_files_application_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"idle_timeout_s": 60}, {"step_concurrency": 1}, {"log_uri": "s3://l"}, {"tags": {"a": "b"}}, {"name": "other"}]
+    "values",
+    [
+        {"idle_timeout_s": 60},
+        {"step_concurrency": 1},
+        {"log_uri": "s3://l"},
+        {"tags": {"a": "b"}},
+        {"name": "other"},
+        {"max_workers": 9, "max_on_demand": 2},
+        {"pool_min": 1, "pool_max": 3},
+        {"queue_ahead": 4},
+    ],
 )
 def test_spec_hash_does_not_count_what_may_change(values: dict[str, Any]) -> None:
     assert spec_hash(make_cluster_spec(**values)) == spec_hash(make_cluster_spec())
@@ -120,7 +131,18 @@ IMMUTABLE: dict[str, Any] = {
     "custom_ami": "ami-1",
     "dedicated": True,
 }
-MUTABLE = {"idle_timeout_s", "step_concurrency", "log_uri", "tags", "name"}
+MUTABLE = {
+    "idle_timeout_s",
+    "step_concurrency",
+    "log_uri",
+    "tags",
+    "name",
+    "max_workers",
+    "max_on_demand",
+    "pool_min",
+    "pool_max",
+    "queue_ahead",
+}
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(ClusterSpec) if f.name not in MUTABLE])
@@ -138,3 +160,9 @@ def test_spec_hash_takes_applications_subnets_and_groups_as_sets() -> None:
 @pytest.mark.parametrize("klass", list(FailureClass))
 def test_failure_class_is_retryable_unless_running_again_can_not_help(klass: FailureClass) -> None:
     assert klass.is_retryable is (klass not in {FailureClass.USER, FailureClass.LIMIT, FailureClass.THRASH})
+
+
+def test_request_hash_of_a_request_without_later_fields_stays_what_it_was() -> None:
+    """Explicit keys survive an upgrade: the digest was taken with release 0.1.0."""
+    request = AppRequest(application=Artifact(name="job.py", uri="s3://b/job.py"), args=("1",), conf={"spark.x": "1"}, app_key="k")
+    assert request_hash(request) == "4f0ce5b15a75132f8c7db2772ba1980cd65e2e40f314da20cab11448340e7bb7"
