@@ -1,8 +1,7 @@
 """Fetch the jars that let pyspark read `s3://` paths: pinned, verified, kept in a cache folder. No Maven needed.
 
-pyspark ships Apache Ivy; it fetches exactly the list of `jars.tsv` (no dependencies: Spark has those, and a second netty or jackson on
-the driver's class path breaks it). Called by the step runner and by `python -m platyspark_provider.emrsim.jars --dest DIR`.
-Ivy's own default repository is used unless `PLATYSPARK_IVY_SETTINGS` or `~/.ivy2/ivysettings.xml` names a settings file.
+Ivy (see `ivy`) fetches exactly the list of `jars.tsv` (no dependencies: Spark has those, and a second netty or jackson on the
+driver's class path breaks it). Called by the step runner and by `python -m platyspark_provider.emrsim.jars --dest DIR`.
 """
 
 import argparse
@@ -21,13 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+from platyspark_provider.emrsim.ivy import IvyFailed, last_lines, retrieve
+
 _LIST = Path(__file__).with_name("jars.tsv")
-_IVY_TIMEOUT_S = 600.0
-_SETTINGS = """<ivysettings>
-  <settings defaultResolver="central"/>
-  <resolvers><ibiblio name="central" m2compatible="true" usepoms="false"/></resolvers>
-</ivysettings>
-"""
 
 
 class JarsError(RuntimeError):
@@ -130,61 +125,24 @@ def _locked(path: Path) -> Iterator[None]:
 def _fetch_into(dest: Path, jars: Sequence[PinnedJar]) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{dest.name}-", dir=dest.parent) as folder:
         work = Path(folder)
-        output = _run_ivy(work, jars)
-        wrong = _differing(work / "jars", jars)
+        try:
+            output = retrieve(work, [_dependency(jar) for jar in jars], java=find_java(), spark_home=spark_home())
+        except IvyFailed as error:
+            raise JarsError(_advice(str(error))) from error
+        wrong = _differing(work / "files", jars)
         if wrong:
-            raise JarsError(
-                _advice(f"{len(wrong)} of {len(jars)} jars are missing or not the pinned files: {', '.join(wrong[:5])}", output)
-            )
+            said = f"{len(wrong)} of {len(jars)} jars are missing or not the pinned files: {', '.join(wrong[:5])}"
+            raise JarsError(_advice(f"{said}.\n{last_lines(output)}"))
         if dest.exists():
             dest.rename(work / "replaced")
-        (work / "jars").rename(dest)
+        (work / "files").rename(dest)
 
 
-def _run_ivy(work: Path, jars: Sequence[PinnedJar]) -> str:
-    (work / "ivy.xml").write_text(_ivy_module(jars), encoding="utf-8")
-    command = [
-        *(find_java(), "-cp", os.pathsep.join(str(jar) for jar in _ivy_class_path()), "org.apache.ivy.Main"),
-        *("-settings", str(_settings_file(work)), "-cache", str(work / "cache"), "-ivy", str(work / "ivy.xml")),
-        *("-retrieve", f"{work}/jars/[artifact]-[revision].[ext]"),
-    ]
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_IVY_TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise JarsError(_advice(f"Ivy did not finish within {_IVY_TIMEOUT_S:.0f} s", str(error.output or ""))) from error
-    if done.returncode != 0:
-        raise JarsError(_advice(f"Ivy ended with code {done.returncode}", done.stdout))
-    return done.stdout
-
-
-def _ivy_class_path() -> list[Path]:
-    folder = spark_home() / "jars"
-    return [*folder.glob("ivy-*.jar"), *folder.glob("commons-cli-*.jar")]
-
-
-def _ivy_module(jars: Sequence[PinnedJar]) -> str:
-    dependencies = "\n".join(
+def _dependency(jar: PinnedJar) -> str:
+    return (
         f"    <dependency org={quoteattr(jar.group)} name={quoteattr(jar.artifact)} rev={quoteattr(jar.version)}"
         ' transitive="false" conf="default->default"/>'
-        for jar in jars
     )
-    return (
-        '<ivy-module version="2.0">\n  <info organisation="platyspark" module="s3a"/>\n'
-        '  <configurations><conf name="default"/></configurations>\n'
-        f"  <dependencies>\n{dependencies}\n  </dependencies>\n</ivy-module>\n"
-    )
-
-
-def _settings_file(work: Path) -> Path:
-    named = os.environ.get("PLATYSPARK_IVY_SETTINGS")
-    if named:
-        return Path(named)
-    own = Path.home() / ".ivy2" / "ivysettings.xml"
-    if own.is_file():
-        return own
-    generated = work / "ivysettings.xml"
-    generated.write_text(_SETTINGS, encoding="utf-8")
-    return generated
 
 
 def find_java() -> str:
@@ -199,11 +157,10 @@ def find_java() -> str:
     return found
 
 
-def _advice(problem: str, output: str) -> str:
-    tail = "\n".join(output.splitlines()[-15:])
+def _advice(problem: str) -> str:
     return (
-        f"The s3a jars could not be fetched: {problem}. Check the network, or point PLATYSPARK_IVY_SETTINGS at an Ivy settings file with a "
-        f"repository you can reach, then run: python -m platyspark_provider.emrsim.jars\n{tail}"
+        "The s3a jars could not be fetched. Check the network, or point PLATYSPARK_IVY_SETTINGS at an Ivy settings file with a "
+        f"repository you can reach, then run: python -m platyspark_provider.emrsim.jars\n{problem}"
     )
 
 
