@@ -15,6 +15,7 @@ from platyspark_provider.emrsim.state_file import StateInUse
 from platyspark_provider.emrsim.yarn import YarnRest
 
 _SECONDS = {
+    "clock_speed": "simulated seconds in a real one (default 1); 0 stands still until it is advanced",
     "starting_s": "time in STARTING",
     "bootstrapping_s": "time in BOOTSTRAPPING",
     "terminating_s": "time in TERMINATING",

@@ -1,18 +1,19 @@
 """Everything that is not EMR: moto's services in this process, with S3 made durable and its conditional writes atomic."""
 
+import io
 import re
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import parse_qs
 
+from platyspark_provider.emrsim.callers import Caller, caller_of
+from platyspark_provider.emrsim.clock import Clock
 from platyspark_provider.emrsim.journal import Journal
 
-_SERVICE = re.compile(r"/\d{8}/[a-z0-9-]+/([a-z0-9-]+)/aws4_request")
 _IP = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 _AMAZON_HOST = re.compile(r"(.+)\.s3.*\.amazonaws\.com")
 _MUTATING = frozenset({"PUT", "POST", "DELETE"})
@@ -22,20 +23,24 @@ _SPOOL_BYTES = 8 * 1024 * 1024
 class AwsServices:
     """Serve moto's services to WSGI; moto is imported, and S3 read from disk, with the first request."""
 
-    def __init__(self, folder: Path, journal: Journal) -> None:
+    def __init__(self, folder: Path, journal: Journal, clock: Clock, before_call: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
         self._journal = journal
+        self._clock = clock
+        self._before_call = before_call
         self._lock = threading.Lock()
         self._app: Callable[..., Iterable[bytes]] | None = None
         self._disk: Any = None
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
+        self._before_call()
         with self._lock:
             app = self._app or self._load()
-        if not is_s3(environ):
-            return app(environ, start_response)
-        return self._serve_s3(app, environ, start_response)
+        caller = caller_of(environ)
+        if is_s3(environ, caller):
+            return self._serve_s3(app, environ, start_response, caller)
+        return self._serve_other(app, environ, start_response, caller)
 
     def _load(self) -> Callable[..., Iterable[bytes]]:
         from moto.server import DomainDispatcherApplication, create_backend_app
@@ -48,16 +53,24 @@ class AwsServices:
         self._app = app
         return app
 
+    def _serve_other(
+        self, app: Callable[..., Iterable[bytes]], environ: dict[str, Any], start_response: Callable[..., Any], caller: Caller | None
+    ) -> Iterable[bytes]:
+        if caller is None:
+            return app(environ, start_response)
+        operation, environ = _operation(environ)
+        statuses: list[int] = []
+        reply = app(environ, _noting(statuses, start_response))
+        entry = {"service": caller.service, "operation": operation, "region": caller.region, "access_key": caller.access_key}
+        self._journal.append({"at": self._clock(), **entry, "status": statuses[-1]})
+        return reply
+
     def _serve_s3(
-        self, app: Callable[..., Iterable[bytes]], environ: dict[str, Any], start_response: Callable[..., Any]
+        self, app: Callable[..., Iterable[bytes]], environ: dict[str, Any], start_response: Callable[..., Any], caller: Caller | None
     ) -> Iterable[bytes]:
         method, (bucket, key) = environ["REQUEST_METHOD"], bucket_and_key(environ)
         statuses: list[int] = []
-
-        def note_status(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            statuses.append(int(status.split()[0]))
-            return start_response(status, headers, exc_info)
-
+        note_status = _noting(statuses, start_response)
         if method not in _MUTATING:
             reply = app(environ, note_status)
         else:
@@ -65,7 +78,9 @@ class AwsServices:
                 reply = [b"".join(app({**environ, "wsgi.input": body}, note_status))]
                 if statuses[-1] < 300 and bucket:
                     self._keep(environ, bucket, key)
-        self._note(method, bucket, key, statuses[-1])
+        entry = {"service": "s3", "operation": method, "access_key": None if caller is None else caller.access_key}
+        effect = method in _MUTATING and statuses[-1] < 300
+        self._journal.append({"at": self._clock(), **entry, "bucket": bucket, "key": key, "status": statuses[-1], "effect": effect})
         return reply
 
     def _keep(self, environ: dict[str, Any], bucket: str, key: str) -> None:
@@ -76,18 +91,34 @@ class AwsServices:
         else:
             self._disk.sync_bucket(bucket)
 
-    def _note(self, method: str, bucket: str, key: str, status: int) -> None:
-        entry = {"at": time.time(), "service": "s3", "operation": method, "bucket": bucket, "key": key, "status": status}
-        self._journal.append({**entry, "effect": method in _MUTATING and status < 300})
+
+def _noting(statuses: list[int], start_response: Callable[..., Any]) -> Callable[..., Any]:
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        statuses.append(int(status.split()[0]))
+        return start_response(status, headers, exc_info)
+
+    return start
 
 
-def is_s3(environ: dict[str, Any]) -> bool:
+def _operation(environ: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return what a call wants, in the terms of its protocol, and the request to go on with, as the body may have been read."""
+    if target := environ.get("HTTP_X_AMZ_TARGET", ""):
+        return target.rpartition(".")[2], environ
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ = {**environ, "wsgi.input": io.BytesIO(body)}
+        return _action(body.decode("utf-8", "replace")) or environ["REQUEST_METHOD"], environ
+    return _action(environ.get("QUERY_STRING", "")) or f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}", environ
+
+
+def _action(form: str) -> str:
+    return "".join(parse_qs(form).get("Action", []))
+
+
+def is_s3(environ: dict[str, Any], caller: Caller | None) -> bool:
     """Tell whether a request is for S3: signed for it, in the header or the query, or neither signed nor for another service."""
-    found = _SERVICE.search(environ.get("HTTP_AUTHORIZATION", ""))
-    if found is None:
-        found = _SERVICE.search("".join(parse_qs(environ.get("QUERY_STRING", "")).get("X-Amz-Credential", [])))
-    if found is not None:
-        return found.group(1) == "s3"
+    if caller is not None and caller.service is not None:
+        return caller.service == "s3"
     path = environ["PATH_INFO"]
     is_form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
     return "HTTP_X_AMZ_TARGET" not in environ and not is_form and not path.startswith(("/moto-api", "/latest/"))

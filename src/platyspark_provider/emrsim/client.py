@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
@@ -65,26 +66,29 @@ class EmrSim:
         """The server's port."""
         return self._port
 
-    def env(self) -> dict[str, str]:
-        """Return the variables that send a child's AWS clients here."""
+    def env(self, access_key: str = KEY) -> dict[str, str]:
+        """Return the variables that send a child's AWS clients here; the access key tells its calls apart in the journal."""
         return {
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_ACCESS_KEY_ID": access_key,
             "AWS_SECRET_ACCESS_KEY": KEY,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def boto3(self, service: str, *, region: str = REGION, config: Config | None = None) -> Any:
+    def boto3(self, service: str, *, region: str = REGION, config: Config | None = None, access_key: str = KEY) -> Any:
         """Return a boto3 client of a service that talks to this server."""
-        make_client: Any = boto3.session.Session(aws_access_key_id=KEY, aws_secret_access_key=KEY).client
+        make_client: Any = boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=KEY).client
         return make_client(service, region_name=region, endpoint_url=self.url, config=config)
 
-    def journal(self, since: int = 0, *, service: str | None = "emr", operation: str | None = None) -> list[dict[str, Any]]:
-        """Return the calls after a number, by default EMR's only."""
-        entries: list[dict[str, Any]] = self._control("GET", f"journal?since={since}")
-        return [entry for entry in entries if service in {None, entry["service"]} and operation in {None, entry["operation"]}]
+    def journal(
+        self, since: int = 0, *, service: str | None = "emr", operation: str | None = None, access_key: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the calls after a number, by default EMR's only; `service` None is for all."""
+        asked = {"since": since, "service": service, "operation": operation, "access_key": access_key}
+        query = urllib.parse.urlencode({name: value for name, value in asked.items() if value is not None})
+        return list(self._control("GET", f"journal?{query}"))
 
     def clear_journal(self) -> None:
         """Forget all calls and counters."""
@@ -93,6 +97,48 @@ class EmrSim:
     def counters(self) -> dict[str, int]:
         """Return the number of calls by operation."""
         return dict(self._control("GET", "counters"))
+
+    def callers(self) -> dict[str, dict[str, int]]:
+        """Return the number of calls by access key and operation; other services than EMR's stand as `service:operation`."""
+        return dict(self._control("GET", "callers"))
+
+    def now(self) -> float:
+        """Return the simulation's epoch seconds."""
+        return float(self._control("GET", "clock")["now"])
+
+    def advance(self, seconds: float) -> float:
+        """Jump forward through all that falls due on the way and return the new time; `clock_speed=0` makes this the only way."""
+        return float(self._control("POST", "clock/advance", {"seconds": seconds})["now"])
+
+    def script_steps(self, **script: Any) -> str:
+        """Make steps that start from now on take a time and end without running a process, and return the script's id.
+
+        :param script: `step` and `cluster` (expressions for whole names, default all), `duration_s`, `spread_s`, `seed`, `state`
+            (COMPLETED or FAILED), `message`, `count` (None is for ever)
+        """
+        return str(self._control("POST", "step-scripts", script)["id"])
+
+    def run_steps_for_real(self, script_id: str | None = None) -> int:
+        """Remove one script of `script_steps` or all."""
+        return int(self._control("DELETE", f"step-scripts/{script_id}" if script_id else "step-scripts")["removed"])
+
+    def fail_launches(self, failure: str, *, count: int | None = 1, cluster: str = ".*") -> str:
+        """Make the next clusters fail before they are ready, and return the planted failure's id.
+
+        :param failure: a name of `platyspark_provider.emrsim.launch_failures.FAILURES`, such as "capacity" or "bootstrap"
+        :param count: None is for ever
+        :param cluster: an expression for whole cluster names
+        """
+        spec = {"failure": failure, "count": count, "cluster": cluster}
+        return str(self._control("POST", "launch-failures", spec)["id"])
+
+    def launch_failures(self) -> list[dict[str, Any]]:
+        """Return the planted failures with `hits`."""
+        return list(self._control("GET", "launch-failures"))
+
+    def heal_launches(self, failure_id: str | None = None) -> int:
+        """Remove one planted failure or all; clusters that met one still die."""
+        return int(self._control("DELETE", f"launch-failures/{failure_id}" if failure_id else "launch-failures")["removed"])
 
     def configure(self, **config: Any) -> dict[str, Any]:
         """Change knobs and return all of them."""

@@ -4,6 +4,7 @@ One `SimConfig` object is shared by everything that reads a knob; each reader lo
 """
 
 from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 THROTTLE_MODES = ("off", "aws")
@@ -17,8 +18,13 @@ class ConfigError(ValueError):
 class SimConfig:
     """Hold the current value of every knob; durations in seconds, defaults made for a demo.
 
+    All but latencies and probabilities are in the simulation's time.
+
+    :param clock_speed: simulated seconds in a real one; 0 makes time stand still until the control route advances it
     :param throttle: "off", or "aws" for the token buckets of Service Quotas
     :param listing_lag_s: how long a new cluster or step stays invisible in ListClusters and ListSteps
+    :param reply_latency_s: real time a call to EMR takes on the way, half of it before its effect
+    :param services_latency_s: the same for calls to all other services
     :param waiting_flip_s: how long a cluster says WAITING after it was given a step (about 10 s on AWS)
     :param terminate_gap_s: time between TerminateJobFlows and TERMINATING, in which steps are still accepted
     :param cancel_s: how long a cancelled pending step stays in CANCEL_PENDING
@@ -27,9 +33,11 @@ class SimConfig:
     :param yarn_reachable: False closes connections to the ResourceManager without an answer
     """
 
+    clock_speed: float = 1.0
     throttle: str = "off"
     listing_lag_s: float = 0.0
     reply_latency_s: float = 0.0
+    services_latency_s: float = 0.0
     starting_s: float = 1.0
     bootstrapping_s: float = 1.0
     terminating_s: float = 1.0
@@ -51,12 +59,17 @@ class SimConfig:
         for name, value in checked.items():
             setattr(self, name, value)
 
+    def values(self) -> tuple[Any, ...]:
+        """Return all values, to see whether one was changed."""
+        return tuple(_VALUES(self))
+
     def as_dict(self) -> dict[str, Any]:
         """Return every knob by name."""
         return asdict(self)
 
 
 _KINDS = {field.name: field.type for field in fields(SimConfig)}
+_VALUES = attrgetter(*_KINDS)
 
 
 def _checked(name: str, value: Any) -> Any:

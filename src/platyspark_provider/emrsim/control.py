@@ -1,4 +1,4 @@
-"""emrsim's own control route `/_emrsim/`: journal, counters, faults, knobs, applications and the loss of a cluster."""
+"""emrsim's own control route `/_emrsim/`: journal, counters, knobs, time, and everything a test plants."""
 
 import json
 import os
@@ -8,15 +8,16 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
-from platyspark_provider.emrsim.config import ConfigError
 from platyspark_provider.emrsim.engine import Engine
-from platyspark_provider.emrsim.faults import FaultPlan, FaultSpecError
+from platyspark_provider.emrsim.faults import FaultPlan
 from platyspark_provider.emrsim.journal import Journal
+from platyspark_provider.emrsim.planted import checked_number
 from platyspark_provider.emrsim.throttle import Throttle
 from platyspark_provider.emrsim.wire import enum_values
 
 PREFIX = "/_emrsim"
 STOP_WAIT_S = 5.0
+_JOURNAL_FILTERS = ("service", "operation", "access_key", "region", "bucket", "key")
 Answer = tuple[int, Any]
 
 
@@ -33,11 +34,20 @@ class Control:
             ("GET", "journal"): self._read_journal,
             ("DELETE", "journal"): self._clear_journal,
             ("GET", "counters"): self._counters,
+            ("GET", "callers"): self._callers,
+            ("GET", "clock"): self._read_clock,
+            ("POST", "clock"): self._advance_clock,
             ("GET", "config"): self._read_config,
             ("PUT", "config"): self._change_config,
             ("GET", "faults"): self._read_faults,
             ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._remove_faults,
+            ("GET", "launch-failures"): self._read_launch_failures,
+            ("POST", "launch-failures"): self._add_launch_failure,
+            ("DELETE", "launch-failures"): self._remove_launch_failures,
+            ("GET", "step-scripts"): self._read_scripts,
+            ("POST", "step-scripts"): self._add_script,
+            ("DELETE", "step-scripts"): self._remove_scripts,
             ("GET", "applications"): self._applications,
             ("POST", "clusters"): self._fail_cluster,
             ("POST", "stop-processes"): self._stop_processes,
@@ -61,14 +71,15 @@ class Control:
             given = json.loads(raw) if raw else {}
             query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
             return route({**query, **given}, rest)
-        except (ConfigError, FaultSpecError, ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             return 400, {"error": str(error)}
 
     def _health(self, _given: dict[str, Any], _rest: str) -> Answer:
         return 200, {"status": "ok", "pid": os.getpid()}
 
     def _read_journal(self, given: dict[str, Any], _rest: str) -> Answer:
-        return 200, self._journal.since(int(given.get("since", 0)))
+        wanted = {name: str(given[name]) for name in _JOURNAL_FILTERS if name in given}
+        return 200, self._journal.since(int(given.get("since", 0)), **wanted)
 
     def _clear_journal(self, _given: dict[str, Any], _rest: str) -> Answer:
         self._journal.clear()
@@ -77,16 +88,26 @@ class Control:
     def _counters(self, _given: dict[str, Any], _rest: str) -> Answer:
         return 200, self._journal.counters()
 
+    def _callers(self, _given: dict[str, Any], _rest: str) -> Answer:
+        return 200, self._journal.callers()
+
+    def _read_clock(self, _given: dict[str, Any], _rest: str) -> Answer:
+        return 200, {"now": self._engine.clock(), "speed": self._engine.config.clock_speed}
+
+    def _advance_clock(self, given: dict[str, Any], rest: str) -> Answer:
+        if rest != "advance":
+            return 400, {"error": 'POST clock/advance with {"seconds": N}'}
+        return 200, {"now": self._engine.advance_clock(checked_number("seconds", given.get("seconds")))}
+
     def _read_config(self, _given: dict[str, Any], _rest: str) -> Answer:
         return 200, self._engine.config.as_dict()
 
     def _change_config(self, given: dict[str, Any], _rest: str) -> Answer:
         with self._engine.lock:
-            self._engine.config.update(given)
-            self._engine.save_config()
+            knobs = self._engine.configure(given)
             if "throttle" in given:
                 self._throttle.reset()
-            return 200, self._engine.config.as_dict()
+            return 200, knobs
 
     def _read_faults(self, _given: dict[str, Any], _rest: str) -> Answer:
         return 200, self._faults.describe()
@@ -96,6 +117,31 @@ class Control:
 
     def _remove_faults(self, _given: dict[str, Any], rest: str) -> Answer:
         return 200, {"removed": self._faults.remove(rest or None)}
+
+    def _read_launch_failures(self, _given: dict[str, Any], _rest: str) -> Answer:
+        return 200, self._engine.launch_failures.describe()
+
+    def _add_launch_failure(self, given: dict[str, Any], _rest: str) -> Answer:
+        return 201, {"id": self._engine.launch_failures.add(given).id}
+
+    def _remove_launch_failures(self, _given: dict[str, Any], rest: str) -> Answer:
+        return 200, {"removed": self._engine.launch_failures.remove(rest or None)}
+
+    def _read_scripts(self, _given: dict[str, Any], _rest: str) -> Answer:
+        with self._engine.lock:
+            return 200, self._engine.scripts.describe()
+
+    def _add_script(self, given: dict[str, Any], _rest: str) -> Answer:
+        with self._engine.lock:
+            script_id = self._engine.scripts.add(given).id
+            self._engine.save_scripts()
+            return 201, {"id": script_id}
+
+    def _remove_scripts(self, _given: dict[str, Any], rest: str) -> Answer:
+        with self._engine.lock:
+            removed = self._engine.scripts.remove(rest or None)
+            self._engine.save_scripts()
+            return 200, {"removed": removed}
 
     def _applications(self, _given: dict[str, Any], _rest: str) -> Answer:
         return 200, [asdict(application) for application in self._engine.runner.applications()]

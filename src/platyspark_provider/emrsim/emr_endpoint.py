@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import threading
 import uuid
 from collections.abc import Callable, Iterable
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from platyspark_provider.emrsim import operations_clusters, operations_steps
+from platyspark_provider.emrsim.callers import caller_of
 from platyspark_provider.emrsim.calls import Call
 from platyspark_provider.emrsim.engine import Engine
 from platyspark_provider.emrsim.faults import ConnectionDropped, Fault, FaultPlan
@@ -43,7 +43,6 @@ OPERATIONS: dict[str, Callable[[Call], dict[str, Any]]] = {
     "ListSteps": operations_steps.list_steps,
     "CancelSteps": operations_steps.cancel_steps,
 }
-_SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/([a-z0-9-]+)/[a-z0-9-]+/aws4_request")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,12 +81,15 @@ class EmrEndpoint:
 
     def _serve(self, environ: dict[str, Any]) -> _Outcome:
         operation = environ["HTTP_X_AMZ_TARGET"].removeprefix(TARGET_PREFIX)
-        entry: dict[str, Any] = {"at": self._engine.clock(), "service": "emr", "operation": operation, "region": None, "request": None}
+        entry: dict[str, Any] = {"at": self._engine.clock(), "service": "emr", "operation": operation, "region": None, "access_key": None}
+        entry["request"] = None
         raw = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        latency_s = self._engine.config.reply_latency_s
         try:
-            region = entry["region"] = _region(environ.get("HTTP_AUTHORIZATION", ""))
+            entry["access_key"], region = _signer(environ)
+            entry["region"] = region
             request = entry["request"] = _parse(raw)
-            self._pause(self._engine.config.reply_latency_s)
+            pause(latency_s / 2)
             self._limit(region, operation)
             self._meet(operation, "before", request)
         except EmrError as error:
@@ -96,6 +98,7 @@ class EmrEndpoint:
             self._note(entry, _Outcome(status=0, body={}, error=None))
             raise
         outcome = self._execute(entry, operation, region, request)
+        pause(latency_s / 2)
         try:
             self._meet(operation, "after", request)
         except EmrError as error:
@@ -160,10 +163,11 @@ class EmrEndpoint:
             case _:
                 self._faults.pause(fault)
 
-    @staticmethod
-    def _pause(seconds: float) -> None:
-        if seconds:
-            threading.Event().wait(seconds)
+
+def pause(seconds: float) -> None:
+    """Let real time pass."""
+    if seconds:
+        threading.Event().wait(seconds)
 
 
 def _planted(fault: Fault) -> EmrError:
@@ -179,13 +183,14 @@ def _unknown(operation: str) -> EmrError:
     return EmrError("UnknownOperationException", f"{operation}: {hint}")
 
 
-def _region(authorization: str) -> str:
-    if not authorization:
+def _signer(environ: dict[str, Any]) -> tuple[str, str]:
+    """Return the access key and the region of the signature."""
+    if not environ.get("HTTP_AUTHORIZATION"):
         raise EmrError("MissingAuthenticationTokenException", "Missing Authentication Token")
-    found = _SCOPE.search(authorization)
-    if found is None:
+    caller = caller_of(environ)
+    if caller is None or caller.region is None:
         raise EmrError("IncompleteSignatureException", "Authorization header has no Signature Version 4 credential scope")
-    return found.group(1)
+    return caller.access_key, caller.region
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

@@ -1,17 +1,22 @@
 """The imperative shell of the state machine: one lock, the clock, the runner and the state file around pure decisions."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from platyspark_provider.emrsim import records as r
+from platyspark_provider.emrsim.clock import Clock, SimClock
 from platyspark_provider.emrsim.config import SimConfig
-from platyspark_provider.emrsim.lifecycle import Effect, Launch, Signal, StopCluster, advance, lose_cluster, record_exit
+from platyspark_provider.emrsim.launch_failures import LaunchFailures
+from platyspark_provider.emrsim.lifecycle import Effect, Launch, Signal, StopCluster, advance, lose_cluster, next_due, record_exit
 from platyspark_provider.emrsim.ports import StepLaunch, StepRunner
-from platyspark_provider.emrsim.records import ClusterRecord, StepRecord
+from platyspark_provider.emrsim.records import ClusterRecord, StateChange, StepRecord
 from platyspark_provider.emrsim.state_file import StateFile
+from platyspark_provider.emrsim.step_scripts import StepScripts
 
 log = logging.getLogger(__name__)
 
@@ -24,24 +29,42 @@ class Engine:
     """Hold all clusters of all regions and move them with time.
 
     Order of every change: decide, save, then act on processes. A crash after the save leaves an unfinished act, which
-    `recover` repeats; the runner takes each launch once by its step id.
+    `recover` repeats; the runner takes each launch once by its step id. News of changes lost in a crash stay lost.
+
+    :param clock: None goes on where the clock of an earlier run on the same state would be
+    :param on_changes: given each commit's changes of state under the lock, so it must not wait
     """
 
     def __init__(
-        self, *, state: StateFile, runner: StepRunner, config: SimConfig, clock: Callable[[], float] = time.time, endpoint_url: str = ""
+        self,
+        *,
+        state: StateFile,
+        runner: StepRunner,
+        config: SimConfig,
+        clock: Clock | None = None,
+        endpoint_url: str = "",
+        on_changes: Callable[[Sequence[StateChange]], None] = lambda _changes: None,
     ) -> None:
         self.lock = threading.RLock()
         self.config = config
         self.runner = runner
-        self.clock = clock
+        self.clock = clock or SimClock(speed=config.clock_speed, anchor=state.load_setting("clock") or None)
         self.endpoint_url = endpoint_url
+        self.launch_failures = LaunchFailures()
+        self.scripts = StepScripts(state.load_setting("step_scripts").get("scripts"))
+        self._on_changes = on_changes
         self._state = state
         self._clusters = state.load()
         self._steps = {step.id: (cluster, step) for cluster in self._clusters.values() for step in cluster.steps}
         self._live = {cluster.id: cluster for cluster in self._clusters.values() if not cluster.is_ended}
         self._asked_applications: dict[str, tuple[float, bool]] = {}
+        self._knobs = config.values()
+        self._ticked_at = self.clock()
+        for cluster in self._live.values():
+            cluster.due = min(next_due(cluster, config), self._ticked_at)
         self._ticker: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._save_clock()
 
     def clusters(self, region: str) -> list[ClusterRecord]:
         """Return the clusters of a region."""
@@ -51,6 +74,11 @@ class Engine:
         """Return a cluster of the region by its id."""
         cluster = self._clusters.get(cluster_id)
         return cluster if cluster is not None and cluster.region == region else None
+
+    def find_step(self, cluster: ClusterRecord, step_id: str) -> StepRecord | None:
+        """Return a step of the cluster by its id, if the API still shows it."""
+        owner, step = self._steps.get(step_id, (None, None))
+        return step if step is not None and owner is cluster and cluster.shows(step) else None
 
     def cluster_state(self, cluster_id: str) -> str | None:
         """Return the state of a cluster of any region, None if there is none."""
@@ -65,6 +93,7 @@ class Engine:
     def add_step(self, cluster: ClusterRecord, step: StepRecord) -> None:
         """Take a new step in."""
         cluster.add_step(step)
+        cluster.move_step(step, r.PENDING, step.created)
         self._steps[step.id] = (cluster, step)
 
     @contextmanager
@@ -76,20 +105,52 @@ class Engine:
             try:
                 yield effects
             finally:
+                for cluster in self._live.values():
+                    if cluster.changed or cluster.changed_steps:
+                        cluster.due = -math.inf
                 self._commit(effects)
 
     def tick(self) -> None:
-        """Take over ended steps and move every live cluster to the present."""
+        """Move every live cluster to the present, through all that fell due since the last tick, and take over ended steps."""
         with self.lock:
             now = self.clock()
+            if (knobs := self.config.values()) != self._knobs:
+                self._knobs = knobs
+                for cluster in self._live.values():
+                    cluster.due = -math.inf
             effects: list[Effect] = []
+            for cluster in self._live.values():
+                effects += self._catch_up(cluster, now)
+            self._ticked_at = now
             for exit_ in self.runner.poll():
                 if found := self._steps.get(exit_.step_id):
                     effects += record_exit(*found, exit_, now)
-            for cluster in list(self._live.values()):
-                live = self._has_live_applications(cluster, now)
-                effects += advance(cluster, now, self.config, has_live_applications=live)
+                    found[0].due = -math.inf
+                    effects += self._catch_up(found[0], now)
             self._commit(effects)
+
+    def advance_clock(self, seconds: float) -> float:
+        """Jump forward through all that falls due on the way, and return the new time."""
+        with self.lock:
+            self.tick()
+            self.clock.advance(seconds)
+            self._save_clock()
+            self.tick()
+            return self.clock()
+
+    def configure(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """Change knobs from now on, store and return all of them.
+
+        :raises ConfigError: nothing was changed
+        """
+        with self.lock:
+            self.tick()
+            self.config.update(changes)
+            if "clock_speed" in changes:
+                self.clock.set_speed(self.config.clock_speed)
+                self._save_clock()
+            self.save_config()
+            return self.config.as_dict()
 
     def fail_cluster(self, cluster_id: str, *, code: str, message: str, error_details: list[dict[str, object]]) -> bool:
         """End a live cluster as if its master were lost; False if there is no such cluster."""
@@ -131,14 +192,22 @@ class Engine:
         with self.lock:
             self._state.save_setting("config", self.config.as_dict())
 
+    def save_scripts(self) -> None:
+        """Store the scripts of steps for the next start."""
+        with self.lock:
+            self._state.save_setting("step_scripts", {"scripts": self.scripts.describe()})
+
+    def _save_clock(self) -> None:
+        self._state.save_setting("clock", self.clock.anchor())
+
     def stop_all_processes(self, wait_s: float) -> bool:
         """End every process of every live cluster, clusters themselves unchanged; False if some are left after `wait_s`."""
         with self.lock:
             for cluster_id in list(self._live):
                 self.runner.stop_cluster(cluster_id)
-        deadline = self.clock() + wait_s
+        deadline = time.monotonic() + wait_s
         while self._has_processes():
-            if self.clock() >= deadline:
+            if time.monotonic() >= deadline:
                 return False
             self._stopping.wait(STOP_POLL_S)
         return True
@@ -156,9 +225,29 @@ class Engine:
             except Exception:
                 log.exception("tick failed")
 
+    def _catch_up(self, cluster: ClusterRecord, now: float) -> list[Effect]:
+        """Advance the cluster at each time something falls due up to `now`, so that a late tick makes no late times."""
+        watches_yarn = cluster.idle_timeout_s is not None and not cluster.open_steps
+        if now < cluster.due and not watches_yarn:
+            return []
+        effects: list[Effect] = []
+        live = self._has_live_applications(cluster, now)
+        at = now if now < cluster.due else self._ticked_at if cluster.due == -math.inf else cluster.due
+        while at <= now:
+            known = len(cluster.news)
+            effects += advance(cluster, at, self.config, has_live_applications=live, script_for=self.scripts.take)
+            due = next_due(cluster, self.config)
+            at = due if due > at or len(cluster.news) > known else math.nextafter(now, math.inf)
+        cluster.due = at
+        return effects
+
     def _commit(self, effects: Sequence[Effect]) -> None:
         self._state.save(self._live.values())
         self._carry_out(effects)
+        if changes := [change for cluster in self._live.values() for change in cluster.news]:
+            self._on_changes(sorted(changes, key=lambda change: change.at))
+            for cluster in self._live.values():
+                cluster.news.clear()
         for cluster in [cluster for cluster in self._live.values() if cluster.is_ended]:
             del self._live[cluster.id]
             self._asked_applications.pop(cluster.id, None)

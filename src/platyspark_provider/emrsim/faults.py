@@ -5,11 +5,13 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
+from platyspark_provider.emrsim.planted import SpecError
+
 WHENS = ("before", "after")
 ACTIONS = ("hold", "drop", "error", "delay")
 
 
-class FaultSpecError(ValueError):
+class FaultSpecError(SpecError):
     """A fault's description is not usable."""
 
 

@@ -1,8 +1,9 @@
 """What was asked of emrsim and what it did: one JSON line a call, flushed before the reply, readable after a crash."""
 
+import itertools
 import json
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ class Journal:
         self._lock = threading.Lock()
         self._entries: deque[dict[str, Any]] = deque(maxlen=KEPT_IN_MEMORY)
         self._counters: Counter[str] = Counter()
+        self._callers: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._seq = 0
         needs_newline = self._load()
         self._file = path.open("a", encoding="utf-8")
@@ -37,21 +39,31 @@ class Journal:
             self._remember(entry)
             return self._seq
 
-    def since(self, seq: int) -> list[dict[str, Any]]:
-        """Return the entries with a higher number, oldest first."""
+    def since(self, seq: int, **wanted: str) -> list[dict[str, Any]]:
+        """Return the entries with a higher number, oldest first.
+
+        :param wanted: members and the values they must have, such as `service` or `access_key`
+        """
         with self._lock:
-            return [entry for entry in self._entries if entry["seq"] > seq]
+            newer = list(itertools.takewhile(lambda entry: entry["seq"] > seq, reversed(self._entries)))
+        return [entry for entry in reversed(newer) if all(entry.get(name) == value for name, value in wanted.items())]
 
     def counters(self) -> dict[str, int]:
-        """Return calls by operation; calls to S3 count as `s3:METHOD`."""
+        """Return calls by operation; those to other services than EMR count as `service:operation`, to S3 as `s3:METHOD`."""
         with self._lock:
             return dict(self._counters)
+
+    def callers(self) -> dict[str, dict[str, int]]:
+        """Return the same counters by access key; "" stands for unsigned calls."""
+        with self._lock:
+            return {key: dict(counters) for key, counters in self._callers.items()}
 
     def clear(self) -> None:
         """Forget everything; numbers go on where they were."""
         with self._lock:
             self._entries.clear()
             self._counters.clear()
+            self._callers.clear()
             self._file.close()
             self._path.write_text(json.dumps({"seq": self._seq, "cleared": True}) + "\n", encoding="utf-8")
             self._file = self._path.open("a", encoding="utf-8")
@@ -65,6 +77,7 @@ class Journal:
         self._entries.append(entry)
         name = entry["operation"] if entry.get("service") == "emr" else f"{entry.get('service')}:{entry.get('operation')}"
         self._counters[name] += 1
+        self._callers[entry.get("access_key") or ""][name] += 1
 
     def _load(self) -> bool:
         if not self._path.exists():

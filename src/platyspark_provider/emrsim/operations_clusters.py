@@ -53,7 +53,9 @@ def run_job_flow(call: Call) -> dict[str, Any]:
         idle_timeout_s=None if policy is None else _checked_idle_timeout(policy),
         visible_to_all_users=request.get("VisibleToAllUsers", True),
     )
+    cluster.tell(call.now)
     step_ids = add_steps(call, cluster, request.get("Steps", []), request.get("StepExecutionRoleArn"))
+    cluster.doom = call.engine.launch_failures.take(cluster)
     call.engine.add_cluster(cluster)
     call.changed_ids += [cluster.id, *step_ids]
     return {"JobFlowId": cluster.id, "ClusterArn": cluster_arn(call.region, cluster.id)}
@@ -93,7 +95,7 @@ def terminate_job_flows(call: Call) -> dict[str, Any]:
     for cluster in clusters:
         if cluster.state in r.ACCEPTS_STEPS and not cluster.termination_protected and cluster.terminate_at is None:
             cluster.terminate_at, cluster.changed = call.now + call.engine.config.terminate_gap_s, True
-            call.effects += lifecycle.advance(cluster, call.now, call.engine.config)
+            call.effects += lifecycle.begin_asked_end(cluster, call.now)
             call.changed_ids.append(cluster.id)
     if any(cluster.termination_protected and not cluster.is_ended for cluster in clusters):
         raise validation_error("Could not shut down one or more job flows since they are termination protected.")

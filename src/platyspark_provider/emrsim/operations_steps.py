@@ -75,14 +75,14 @@ def _add_step(call: Call, cluster: ClusterRecord, config: dict[str, Any], role_a
 
 def describe_step(call: Call) -> dict[str, Any]:
     """Show one step."""
-    return {"Step": step_reply(_visible(call.cluster(), call.request["StepId"]))}
+    return {"Step": step_reply(_visible(call, call.cluster(), call.request["StepId"]))}
 
 
-def _visible(cluster: ClusterRecord, step_id: str) -> StepRecord:
-    for step in cluster.visible_steps():
-        if step.id == step_id:
-            return step
-    raise invalid_request(f"Step id '{step_id}' is not valid.")
+def _visible(call: Call, cluster: ClusterRecord, step_id: str) -> StepRecord:
+    step = call.engine.find_step(cluster, step_id)
+    if step is None:
+        raise invalid_request(f"Step id '{step_id}' is not valid.")
+    return step
 
 
 def list_steps(call: Call) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def list_steps(call: Call) -> dict[str, Any]:
         raise invalid_request(f"The number of step IDs cannot exceed {MAX_LISTED_IDS}.")
     visible_until = call.now - call.engine.config.listing_lag_s
     if ids:
-        return {"Steps": [step_summary(_listed(cluster, one, visible_until)) for one in ids]}
+        return {"Steps": [step_summary(_listed(call, cluster, one, visible_until)) for one in ids]}
     found = [step for step in cluster.visible_steps() if step.created <= visible_until and (not states or step.state in states)]
     if states:
         chunk, marker = page(found, request.get("Marker"), lambda step: f"{step.seq:010d}")
@@ -105,8 +105,8 @@ def list_steps(call: Call) -> dict[str, Any]:
     return {**reply, "Marker": marker} if marker else reply
 
 
-def _listed(cluster: ClusterRecord, step_id: str, visible_until: float) -> StepRecord:
-    step = _visible(cluster, step_id)
+def _listed(call: Call, cluster: ClusterRecord, step_id: str, visible_until: float) -> StepRecord:
+    step = _visible(call, cluster, step_id)
     if step.created > visible_until:
         raise invalid_request(f"Step id '{step_id}' is not valid.")
     return step
@@ -118,8 +118,7 @@ def cancel_steps(call: Call) -> dict[str, Any]:
     if not 1 <= len(ids) <= MAX_CANCEL_IDS:
         raise invalid_request(f"The number of step IDs must be between 1 and {MAX_CANCEL_IDS}.")
     kill = call.request.get("StepCancellationOption", "SEND_INTERRUPT") == "TERMINATE_PROCESS"
-    known = {step.id: step for step in cluster.visible_steps()}
-    return {"CancelStepsInfoList": [_cancel(call, cluster, known.get(one), one, kill=kill) for one in ids]}
+    return {"CancelStepsInfoList": [_cancel(call, cluster, call.engine.find_step(cluster, one), one, kill=kill) for one in ids]}
 
 
 def _cancel(call: Call, cluster: ClusterRecord, step: StepRecord | None, step_id: str, *, kill: bool) -> dict[str, str]:

@@ -12,7 +12,7 @@ from platyspark_provider.emrsim import control
 from platyspark_provider.emrsim.aws_services import AwsServices
 from platyspark_provider.emrsim.config import SimConfig
 from platyspark_provider.emrsim.control import Control
-from platyspark_provider.emrsim.emr_endpoint import EmrEndpoint
+from platyspark_provider.emrsim.emr_endpoint import EmrEndpoint, pause
 from platyspark_provider.emrsim.engine import Engine
 from platyspark_provider.emrsim.faults import ConnectionDropped, FaultPlan
 from platyspark_provider.emrsim.journal import Journal
@@ -72,7 +72,7 @@ class EmrSimServer:
             emr=EmrEndpoint(self.engine, self._journal, self._faults, throttle),
             control_route=Control(self.engine, self._journal, self._faults, throttle),
             yarn=yarn,
-            services=AwsServices(data_dir / "s3", self._journal),
+            services=AwsServices(data_dir / "s3", self._journal, self.engine.clock, before_call=lambda: pause(config.services_latency_s)),
         )
 
     def serve_forever(self) -> None:

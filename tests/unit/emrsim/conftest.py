@@ -2,18 +2,24 @@
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+import threading
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.s3.models import s3_backends
 
+from platyspark_provider.emrsim.clock import SimClock
 from platyspark_provider.emrsim.config import SimConfig
 from platyspark_provider.emrsim.emr_endpoint import EmrEndpoint
 from platyspark_provider.emrsim.engine import Engine
 from platyspark_provider.emrsim.faults import FaultPlan
 from platyspark_provider.emrsim.journal import Journal
 from platyspark_provider.emrsim.ports import StepExit, StepLaunch, YarnApplication
+from platyspark_provider.emrsim.server import EmrSimServer
 from platyspark_provider.emrsim.state_file import StateFile
 from platyspark_provider.emrsim.throttle import Throttle
 from platyspark_provider.emrsim.wire import operation_names
@@ -62,17 +68,15 @@ class FakeRunner:
         pass
 
 
-class ManualClock:
+class ManualClock(SimClock):
     """Epoch seconds that move only by hand."""
 
     def __init__(self) -> None:
-        self.now = 1_700_000_000.0
+        super().__init__(speed=0, anchor={"virtual": 1_700_000_000.0, "real": 0.0, "speed": 0.0})
 
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
+    @property
+    def now(self) -> float:
+        return self()
 
 
 class Refused(Exception):
@@ -190,3 +194,46 @@ def live_application() -> Any:
         )
 
     return make
+
+
+Serve = Callable[..., AbstractContextManager[EmrSimServer]]
+
+
+def echo(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Answer with the path, in YARN's place."""
+    body = environ["PATH_INFO"].encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Run the server in a thread, with a runner that does nothing."""
+
+    @contextmanager
+    def run(**settings: Any) -> Iterator[EmrSimServer]:
+        server = EmrSimServer(data_dir=tmp_path / "sim", make_parts=lambda *_: (FakeRunner(), echo), settings=settings)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+            server.close()
+
+    yield run
+    for account in s3_backends.values():
+        for backend in account.values():
+            backend.reset()
+
+
+@pytest.fixture
+def read_json() -> Callable[[EmrSimServer, str], Any]:
+    """Read the server's control route."""
+
+    def read(server: EmrSimServer, path: str) -> Any:
+        with urllib.request.urlopen(f"{server.url}/_emrsim/{path}") as answer:
+            return json.loads(answer.read())
+
+    return read

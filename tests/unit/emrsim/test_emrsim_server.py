@@ -3,7 +3,6 @@
 import http.client
 import json
 import threading
-from contextlib import contextmanager
 
 import boto3
 import pytest
@@ -12,39 +11,10 @@ from botocore.exceptions import ClientError
 from moto.s3.models import S3Backend, s3_backends
 
 from platyspark_provider.emrsim.aws_services import bucket_and_key, is_s3
+from platyspark_provider.emrsim.callers import caller_of
 from platyspark_provider.emrsim.s3_disk import S3Disk
 from platyspark_provider.emrsim.server import EmrSimServer, NotLoopback
-
-
-def _yarn(environ, start_response):
-    body = environ["PATH_INFO"].encode()
-    start_response("200 OK", [("Content-Length", str(len(body)))])
-    return [body]
-
-
-@pytest.fixture
-def serve(tmp_path, emr):
-    @contextmanager
-    def run(**settings):
-        server = EmrSimServer(data_dir=tmp_path / "sim", make_parts=lambda *_: (emr.runner, _yarn), settings=settings)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-            server.close()
-
-    return run
-
-
-@pytest.fixture(autouse=True)
-def _forget_moto_state():
-    yield
-    for account in s3_backends.values():
-        for backend in account.values():
-            backend.reset()
+from tests.unit.emrsim.conftest import echo
 
 
 def _client(server, service):
@@ -66,7 +36,7 @@ def _get(server, path, headers=None):
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.org", "::"])
 def test_server_on_another_host_than_loopback_is_refused(tmp_path, emr, host):
     with pytest.raises(NotLoopback, match="loopback only"):
-        EmrSimServer(data_dir=tmp_path, make_parts=lambda *_: (emr.runner, _yarn), host=host)
+        EmrSimServer(data_dir=tmp_path, make_parts=lambda *_: (emr.runner, echo), host=host)
 
 
 def test_server_yarn_of_one_cluster_answers_only_while_it_has_a_master(serve):
@@ -119,7 +89,8 @@ def test_bucket_and_key_in_both_styles(host, path, expected):
     ],
 )
 def test_is_s3_by_signature_query_or_absence(environ, expected):
-    assert is_s3({"PATH_INFO": "/bucket/key", **environ}) is expected
+    environ = {"PATH_INFO": "/bucket/key", **environ}
+    assert is_s3(environ, caller_of(environ)) is expected
 
 
 def test_s3_survives_a_restart(serve):
