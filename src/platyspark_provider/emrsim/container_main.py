@@ -6,13 +6,11 @@ What Spark's ApplicationMaster and YARN say about an end is added to the driver'
 
 import fcntl
 import os
-import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from platyspark_provider.emrsim.runner_driver import ChildEnd, Terminator, read_spec, run_driver
-from platyspark_provider.emrsim.runner_process import ProcessId, signal_session
+from platyspark_provider.emrsim.runner_driver import ChildEnd, Terminator, read_spec, run_driver, sweep_session
 from platyspark_provider.emrsim.runner_records import AppFolder, read_tail
 
 _EXCEPTION = 'Exception in thread "main" '
@@ -25,10 +23,10 @@ def run_container(app: AppFolder, terminator: Terminator) -> None:
     attempts, is_python = int(spec["max_attempts"]), bool(spec["is_python"])
     for attempt in range(1, attempts + 1):
         app.record_attempt(attempt)
-        env = {**spec["env"], "CONTAINER_ID": app.container_id(attempt), "LOCAL_DIRS": f"{spec['cwd']}/scratch"}
+        env = {**spec["env"], "CONTAINER_ID": app.container_id(attempt), "LOCAL_DIRS": spec["scratch"]}
         logs = app.logs(attempt)
         end = run_driver({**spec, "env": env}, app, terminator, logs=logs, escalate=True)
-        _sweep_session()
+        sweep_session()
         is_stopped = app.kill_requested_at is not None or terminator.is_set
         reason = None if end.signal else _reason(end, logs / "stderr", is_python=is_python)
         is_last = end.code == 0 or is_stopped or attempt == attempts
@@ -81,12 +79,6 @@ def _write_master_log(stderr: Path, end: ChildEnd, reason: str, *, is_last: bool
     now = f"{datetime.now(UTC):%y/%m/%d %H:%M:%S}"
     with stderr.open("a", encoding="utf-8") as file:
         file.writelines(f"{now} {line}\n" for line in lines)
-
-
-def _sweep_session() -> None:
-    own = ProcessId.of(os.getpid())
-    if own is not None and own.pid == os.getsid(0):
-        signal_session(own, signal.SIGKILL, spare=frozenset({own.pid}))
 
 
 def main(argv: list[str]) -> int:

@@ -16,10 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-import platyspark_provider
 from platyspark_provider.emrsim.jars import default_dest
 from platyspark_provider.emrsim.logs import LogShipper, step_log_uri
 from platyspark_provider.emrsim.ports import StepExit, StepLaunch, YarnApplication
+from platyspark_provider.emrsim.runner_commands import package_root, write_commands
 from platyspark_provider.emrsim.runner_conf import base_environment
 from platyspark_provider.emrsim.runner_process import (
     ProcessId,
@@ -40,7 +40,6 @@ from platyspark_provider.emrsim.yarn_apps import (
     kill_application,
     view_application,
 )
-from platyspark_provider.emrsim.yarn_cli import write_yarn_command
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ class SparkRunner:
         self._site = Site(data_dir=data_dir.resolve(), endpoint_url=endpoint_url, jars_dir=jars_dir or default_dest())
         for name in ("steps", "yarn", "clusters", "stopping"):
             (self._site.data_dir / name).mkdir(parents=True, exist_ok=True)
-        write_yarn_command(self._site.data_dir)
+        write_commands(self._site.data_dir)
         self._lock = threading.RLock()
         steps = [self._site.step(step_id) for step_id in self._site.step_ids()]
         self._open = {step.id: step for step in steps if not step.has("acknowledged")}
@@ -162,8 +161,7 @@ class SparkRunner:
 
     def _spawn(self, step: StepFolder, launch: StepLaunch) -> int:
         step.work.mkdir(parents=True, exist_ok=True)
-        package_root = str(Path(platyspark_provider.__file__).resolve().parents[1])
-        env = {**base_environment(self._site, self._site.cluster_mark(launch.cluster_id)), "PYTHONPATH": package_root}
+        env = {**base_environment(self._site, self._site.cluster_mark(launch.cluster_id)), "PYTHONPATH": package_root()}
         command = [sys.executable, "-m", "platyspark_provider.emrsim.step_main", str(step.path)]
         with step.log("stdout").open("ab") as out, step.log("stderr").open("ab") as err:
             return start_session(command, cwd=step.work, env=env, stdout=out, stderr=err)

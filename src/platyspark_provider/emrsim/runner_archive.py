@@ -80,7 +80,15 @@ def class_archive(jars_dir: Path) -> ClassArchive:
 
 def java_options(archive: ClassArchive) -> str:
     """Return the options that make a driver use the archive when it fits, and keep quiet when it doesn't."""
-    return f"-Xshare:auto -XX:SharedArchiveFile={archive.path} -Xlog:cds*=off,class+path=off" if archive.exists else "-Xshare:auto"
+    if not archive.exists:
+        return "-Xshare:auto"
+    return f"-Xshare:auto {path_option('-XX:SharedArchiveFile', archive.path)} -Xlog:cds*=off,class+path=off"
+
+
+def path_option(name: str, path: Path) -> str:
+    """Return a JVM option as SPARK_SUBMIT_OPTS takes it (`CommandBuilderUtils.parseOptionString`): in quotes, as paths may have blanks."""
+    escaped = f"{name}={path}".replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def ensure_archive(jars_dir: Path) -> ClassArchive:
@@ -112,11 +120,12 @@ def _make(archive: ClassArchive, jars_dir: Path) -> None:
 
 
 def _environment(archive: ClassArchive, work: Path) -> Mapping[str, str]:
+    dump = path_option("-XX:ArchiveClassesAtExit", work / "new.jsa")
     return {
         "SPARK_HOME": str(spark_home()),
         "SPARK_CONF_DIR": str(archive.conf_dir),
         "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_SUBMIT_OPTS": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ArchiveClassesAtExit={work}/new.jsa -Xlog:cds*=off",
+        "SPARK_SUBMIT_OPTS": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC {dump} -Xlog:cds*=off",
         "PYSPARK_PYTHON": sys.executable,
         "AWS_ACCESS_KEY_ID": "none",
         "AWS_SECRET_ACCESS_KEY": "none",

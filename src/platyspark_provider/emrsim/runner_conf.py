@@ -8,16 +8,19 @@ import re
 import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from platyspark_provider.emrsim.jars import spark_home, spark_line
-from platyspark_provider.emrsim.runner_archive import class_archive, java_options
+from platyspark_provider.emrsim.runner_archive import class_archive, java_options, path_option
 from platyspark_provider.emrsim.runner_fetch import Localized
 from platyspark_provider.emrsim.runner_process import MARKER
 from platyspark_provider.emrsim.runner_records import Site, StepFolder, bin_folder
 from platyspark_provider.emrsim.spark_args import Submission, format_properties
 
-_INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_INHERITED = ("HOME", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")  # in the order in which they count
+_CLIENT_TO_MASTER = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON", "PYTHONHASHSEED")  # yarn.Client.setupLaunchEnv hands these on
 _LEAN_JVM = "-XX:TieredStopAtLevel=1 -XX:-UsePerfData"  # a short-lived JVM spends most of its time compiling
 _COLLECTOR = re.compile(r"-XX:\+Use\w*GC\b")
 _REPLACED = frozenset(
@@ -35,12 +38,24 @@ _DEFAULTS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls spark-submit: the step's own process, or a script in it with what it exported.
+
+    :param mark: tells whose process it is (`Site.cluster_mark`)
+    """
+
+    cluster_id: str
+    mark: str
+    environment: Mapping[str, str] = field(repr=False)
+
+
 def base_environment(site: Site, mark: str) -> dict[str, str]:
     """Return the environment of everything on a cluster: nothing of emrsim's own but paths and locale, and the way to AWS.
 
     :param mark: tells whose process it is (`Site.cluster_mark`); a step hands its own one on
     """
-    env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    env = {name: os.environ[name] for name in _INHERITED if name in os.environ} | _locale()
     binaries = (
         str(bin_folder(site.data_dir)),
         str(Path(sys.executable).parent),
@@ -69,24 +84,42 @@ def step_environment(step: StepFolder, cluster_id: str) -> dict[str, str]:
     return {"EMR_STEP_ID": step.id, "EMR_CLUSTER_ID": cluster_id}
 
 
-def driver_environment(site: Site, mark: str, submission: Submission, work: Path) -> dict[str, str]:
-    """Return the driver's environment: in cluster mode what `spark.yarn.appMasterEnv.*` asks for, and `spark.executorEnv.*` in both."""
+def driver_environment(site: Site, caller: Caller, submission: Submission, work: Path) -> dict[str, str]:
+    """Return the driver's environment: the caller's in client mode, what `spark.yarn.appMasterEnv.*` asks for in cluster mode.
+
+    `spark.executorEnv.*` counts in both.
+    """
     archive = class_archive(site.jars_dir)
-    own = submission.env_of("spark.yarn.appMasterEnv.") if submission.deploy_mode == "cluster" else {}
+    if submission.deploy_mode == "client":
+        inherited, own = dict(caller.environment), {}
+    else:
+        handed_on = {name: caller.environment[name] for name in _CLIENT_TO_MASTER if name in caller.environment}
+        inherited, own = base_environment(site, caller.mark) | handed_on, submission.env_of("spark.yarn.appMasterEnv.")
+    options = inherited.get("SPARK_SUBMIT_OPTS", "")
+    scratch = path_option("-Djava.io.tmpdir", work / "scratch")
+    jvm = f"{_LEAN_JVM} {_collector(submission, options)} {java_options(archive)} {scratch}"
     return {
-        **base_environment(site, mark),
+        **inherited,
+        "SPARK_HOME": str(spark_home()),
         "SPARK_CONF_DIR": str(archive.conf_dir),
-        "SPARK_SUBMIT_OPTS": f"{_LEAN_JVM} {_collector(submission)} {java_options(archive)} -Djava.io.tmpdir={work}/scratch",
+        "SPARK_SUBMIT_OPTS": f"{jvm} {options}",
         "SPARK_LAUNCHER_OPTS": _LEAN_JVM,
         **submission.env_of("spark.executorEnv."),
         **own,
     }
 
 
-def _collector(submission: Submission) -> str:
+def _collector(submission: Submission, options: str) -> str:
     """Return the serial collector, unless the owner chose one: Java refuses two."""
-    options = (submission.conf.get(f"spark.driver.{kind}JavaOptions", "") for kind in ("extra", "default"))
-    return "" if _COLLECTOR.search(" ".join(options)) else "-XX:+UseSerialGC"
+    settings = (submission.conf.get(f"spark.driver.{kind}JavaOptions", "") for kind in ("extra", "default"))
+    return "" if _COLLECTOR.search(" ".join([options, *settings])) else "-XX:+UseSerialGC"
+
+
+def _locale() -> dict[str, str]:
+    """Return the locale as EMR's nodes have it: UTF-8, without which Java reads arguments as ASCII."""
+    own = next((os.environ[name] for name in _LOCALE if os.environ.get(name)), "")
+    is_utf8 = own.lower().replace("-", "").endswith("utf8")
+    return {"LANG": own if is_utf8 else "C.UTF-8", "LC_ALL": own if is_utf8 else "C.UTF-8"}
 
 
 def driver_command(submission: Submission, resources: Localized, conf_file: Path) -> list[str]:

@@ -1,8 +1,10 @@
 """Run one child to its end inside a step's or container's process: pass on SIGTERM, carry out YARN's kill, leave no orphan.
 
-Used by `step_main` (client mode, plain commands) and `container_main` (cluster mode). What the child was is on disk before it runs.
+Used by `step_main` and `command_main` (client mode, plain commands) and `container_main` (cluster mode). What the child was is on disk
+before it runs.
 """
 
+import os
 import signal
 import subprocess
 import time
@@ -12,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from platyspark_provider.emrsim.runner_process import ProcessId, signal_group
+from platyspark_provider.emrsim.runner_process import ProcessId, session_members, signal_group, signal_session
 from platyspark_provider.emrsim.runner_records import AppFolder, read_json
 
 _POLL_S = 0.1
@@ -65,6 +67,8 @@ class Child:
 def follow(child: Child, terminator: Terminator, *, app: AppFolder | None, escalate: bool) -> ChildEnd:
     """Wait for the child; SIGTERM is passed on once, and a kill that YARN was asked for is carried out.
 
+    What the child leaves behind is the caller's to end.
+
     :param escalate: SIGTERM is followed by SIGKILL after the grace, as when a container is stopped
     """
     asked_at: float | None = None
@@ -75,21 +79,20 @@ def follow(child: Child, terminator: Terminator, *, app: AppFolder | None, escal
             asked_at = time.monotonic()
         elif asked_at is not None and (escalate or killed) and time.monotonic() > asked_at + KILL_GRACE_S:
             child.signal(signal.SIGKILL)
-    child.signal(signal.SIGKILL)  # what it left behind in its group
     if terminator.is_set and end.signal is None:  # a JVM turns SIGTERM into a plain exit with 143
         return ChildEnd(code=end.code or 128 + signal.SIGTERM, signal=signal.SIGTERM)
     return end
 
 
 def run_driver(spec: Mapping[str, Any], app: AppFolder, terminator: Terminator, *, logs: Path | None, escalate: bool) -> ChildEnd:
-    """Run the driver that `spec` describes (argv, cwd, env) and follow it to its end.
+    """Run the driver that `spec` describes (argv, cwd, scratch, env) and follow it to its end.
 
     :param logs: folder for its stdout and stderr; None inherits ours
     """
     if app.kill_requested_at is not None or terminator.is_set:
         return ChildEnd(code=128 + signal.SIGTERM, signal=signal.SIGTERM)
     cwd = Path(spec["cwd"])
-    (cwd / "scratch").mkdir(parents=True, exist_ok=True)
+    Path(spec["scratch"]).mkdir(parents=True, exist_ok=True)
     if logs is None:
         child = Child(spec["argv"], cwd=cwd, env=spec["env"], stdout=None, stderr=None)
     else:
@@ -97,7 +100,21 @@ def run_driver(spec: Mapping[str, Any], app: AppFolder, terminator: Terminator, 
         with (logs / "stdout").open("ab") as out, (logs / "stderr").open("ab") as err:
             child = Child(spec["argv"], cwd=cwd, env=spec["env"], stdout=out, stderr=err)
     app.record_process(child.pid, "driver")
-    return follow(child, terminator, app=app, escalate=escalate)
+    end = follow(child, terminator, app=app, escalate=escalate)
+    child.signal(signal.SIGKILL)  # what it left behind in its group
+    return end
+
+
+def sweep_session(*, grace_s: float = 0.0) -> None:
+    """End all that is left in this process's session, which it leads; within the grace they may end by themselves."""
+    own = ProcessId.of(os.getpid())
+    if own is None or own.pid != os.getsid(0):
+        return
+    spared = frozenset({own.pid})
+    deadline = time.monotonic() + grace_s
+    while time.monotonic() < deadline and session_members(own) - spared:
+        time.sleep(_POLL_S)
+    signal_session(own, signal.SIGKILL, spare=spared)
 
 
 def read_spec(app: AppFolder) -> dict[str, Any]:

@@ -14,10 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from platyspark_provider.emrsim.spark_args import Submission, resource_alias
 
 _S3_SCHEMES = frozenset({"s3", "s3a", "s3n"})
@@ -39,6 +35,9 @@ class Localized:
 
 def s3_client(endpoint_url: str) -> Any:
     """Return a client for the endpoint's S3 side; any key is accepted there."""
+    import boto3  # here: half of the start of a step that needs no S3 went into it
+    from botocore.config import Config
+
     return boto3.client(
         "s3",
         endpoint_url=endpoint_url,
@@ -104,6 +103,8 @@ class Fetcher:
         return str(_copied(local, self._folder / alias)) if copy_local else str(local)
 
     def _download(self, address: str, bucket: str, key: str, target: Path) -> Path:
+        from botocore.exceptions import BotoCoreError, ClientError
+
         self._client = self._client or s3_client(self._endpoint_url)
         try:
             self._client.download_file(bucket, key, str(target))

@@ -1,4 +1,6 @@
-"""Carry out a `spark-submit` step: fetch, register with YARN, then be the driver (client mode) or watch a container (cluster mode).
+"""Carry out one `spark-submit`: fetch, register with YARN, then be the driver (client mode) or watch a container (cluster mode).
+
+Called by `step_main` for a step that is a spark-submit, and by `command_main` for one in a step's script.
 
 Texts follow Spark's `SparkSubmit` and `org.apache.spark.deploy.yarn.Client`, because people and tools search logs for them.
 """
@@ -6,24 +8,20 @@ Texts follow Spark's `SparkSubmit` and `org.apache.spark.deploy.yarn.Client`, be
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from platyspark_provider.emrsim.container_main import record_end
 from platyspark_provider.emrsim.jars import JarsError, ensure_jars
 from platyspark_provider.emrsim.ports import YarnApplication
-from platyspark_provider.emrsim.runner_conf import (
-    base_environment,
-    driver_command,
-    driver_conf,
-    driver_environment,
-    step_environment,
-    write_conf,
-)
+from platyspark_provider.emrsim.runner_commands import package_root
+from platyspark_provider.emrsim.runner_conf import Caller, base_environment, driver_command, driver_conf, driver_environment, write_conf
 from platyspark_provider.emrsim.runner_driver import ChildEnd, Terminator, read_spec, run_driver
 from platyspark_provider.emrsim.runner_fetch import Fetcher, FetchError, Localized
-from platyspark_provider.emrsim.runner_process import MARKER, reap_children, start_session
+from platyspark_provider.emrsim.runner_process import reap_children, start_session
 from platyspark_provider.emrsim.runner_records import AppFolder, Site, StepFolder, write_json
 from platyspark_provider.emrsim.spark_args import Submission, SubmitError, parse_command, parse_properties, resolve_submission
 from platyspark_provider.emrsim.yarn_apps import ENDED_STATES, view_application
@@ -32,22 +30,22 @@ _REPORT_S = 1.0
 _TERMINATED = ChildEnd(code=143, signal=15)
 
 
-def run_spark_submit(args: Sequence[str], step: StepFolder, cluster_id: str, terminator: Terminator) -> ChildEnd:
-    """Carry out `spark-submit <args>` for a step and return how the step's process ends."""
+def run_spark_submit(args: Sequence[str], step: StepFolder, caller: Caller, terminator: Terminator) -> ChildEnd:
+    """Carry out `spark-submit <args>` for a step, in the calling process and its working folder; return how that process is to end."""
     site = step.site()
     try:
         submission = _resolve(args, step, site)
         ensure_jars(site.jars_dir)
-        app, resources = _stage(submission, step, site, cluster_id)
+        app, resources = _stage(submission, site, caller)
     except SubmitError as error:
         return _failed(f"Error: {error}")
     except (FetchError, JarsError) as error:
         return _failed(f'Exception in thread "main" {error}')
     if terminator.is_set:
         return _TERMINATED
-    ui_port = _prepare(submission, resources, app, step, cluster_id)
+    ui_port = _prepare(submission, resources, app, step, caller)
     app.record(
-        cluster_id=cluster_id,
+        cluster_id=caller.cluster_id,
         step_id=step.id,
         name=submission.name,
         tags=submission.tags,
@@ -59,27 +57,26 @@ def run_spark_submit(args: Sequence[str], step: StepFolder, cluster_id: str, ter
     _log("YarnClientImpl", f"Submitted application {app.id}")
     if submission.deploy_mode == "client":
         return _run_as_driver(submission, app, terminator)
-    return _run_as_client(submission, app, site, terminator)
+    return _run_as_client(submission, app, site, caller, terminator)
 
 
 def _resolve(args: Sequence[str], step: StepFolder, site: Site) -> Submission:
     command = parse_command(args)
     properties: Mapping[str, str] = {}
     if command.properties_file:
-        folder = step.path / "properties"
-        folder.mkdir(exist_ok=True)
-        properties = parse_properties(Fetcher(site.endpoint_url, folder).text(command.properties_file))
+        with tempfile.TemporaryDirectory(dir=step.path, prefix=".properties-") as folder:
+            properties = parse_properties(Fetcher(site.endpoint_url, Path(folder)).text(command.properties_file))
     return resolve_submission(command, properties)
 
 
-def _stage(submission: Submission, step: StepFolder, site: Site, cluster_id: str) -> tuple[AppFolder, Localized]:
+def _stage(submission: Submission, site: Site, caller: Caller) -> tuple[AppFolder, Localized]:
     """Fetch everything before YARN hears of the application, as Spark's client checks it before it submits."""
-    app = site.new_app(cluster_id)
+    app = site.new_app(caller.cluster_id)
     cluster_mode = submission.deploy_mode == "cluster"
-    staging = app.work if cluster_mode else step.path / "staging"
+    staging = app.work if cluster_mode else app.path / "staging"
     staging.mkdir()
-    # an executor finds archives in its working folder; in client mode that is the step's here, as executors share the driver's process
-    archives = app.work if cluster_mode else step.work
+    # an executor finds archives in its working folder; in client mode that is the caller's here, as executors share the driver's process
+    archives = app.work if cluster_mode else Path.cwd()
     try:
         return app, Fetcher(site.endpoint_url, staging).localize(submission, copy_local=cluster_mode, archives_into=archives)
     except FetchError:
@@ -87,18 +84,18 @@ def _stage(submission: Submission, step: StepFolder, site: Site, cluster_id: str
         raise
 
 
-def _prepare(submission: Submission, resources: Localized, app: AppFolder, step: StepFolder, cluster_id: str) -> int | None:
+def _prepare(submission: Submission, resources: Localized, app: AppFolder, step: StepFolder, caller: Caller) -> int | None:
     """Write what the driver starts with; return the port of its UI, or None if it has none that is known."""
     site = step.site()
-    work = app.work if submission.deploy_mode == "cluster" else step.work
+    cwd, work = (app.work, app.work) if submission.deploy_mode == "cluster" else (Path.cwd(), step.work)
     conf_file = app.path / "spark.conf"
     conf = driver_conf(site, submission, resources, app.id, work)
     write_conf(conf_file, conf)
-    on_primary = step_environment(step, cluster_id) if submission.deploy_mode == "client" else {}
     spec = {
         "argv": driver_command(submission, resources, conf_file),
-        "env": {**on_primary, **driver_environment(site, os.environ[MARKER], submission, work)},
-        "cwd": str(work),
+        "env": driver_environment(site, caller, submission, work),
+        "cwd": str(cwd),
+        "scratch": str(work / "scratch"),
         "max_attempts": submission.max_attempts,
         "is_python": submission.is_python,
     }
@@ -117,8 +114,8 @@ def _run_as_driver(submission: Submission, app: AppFolder, terminator: Terminato
     return end
 
 
-def _run_as_client(submission: Submission, app: AppFolder, site: Site, terminator: Terminator) -> ChildEnd:
-    app.record_process(_start_container(app, site))
+def _run_as_client(submission: Submission, app: AppFolder, site: Site, caller: Caller, terminator: Terminator) -> ChildEnd:
+    app.record_process(_start_container(app, site, caller))
     application = _watch(app, terminator, waits=submission.waits)
     if terminator.is_set:
         _log("ShutdownHookManager", "Shutdown hook called")
@@ -126,11 +123,11 @@ def _run_as_client(submission: Submission, app: AppFolder, site: Site, terminato
     return _client_end(application)
 
 
-def _start_container(app: AppFolder, site: Site) -> int:
+def _start_container(app: AppFolder, site: Site, caller: Caller) -> int:
     # not the step's own streams: its logs end with the step, the container's don't
     with (app.path / "container.log").open("ab") as log:
         command = [sys.executable, "-m", "platyspark_provider.emrsim.container_main", str(app.path)]
-        env = {**base_environment(site, os.environ[MARKER]), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+        env = {**base_environment(site, caller.mark), "PYTHONPATH": package_root()}
         return start_session(command, cwd=app.path, env=env, stdout=log, stderr=log)
 
 

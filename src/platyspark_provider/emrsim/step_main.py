@@ -1,4 +1,4 @@
-"""The process of one EMR step on the primary node: does what `command-runner.jar` would, and records the end. Outlives emrsim.
+"""The process of one EMR step on the primary node: plays `command-runner.jar` and `script-runner.jar`, records the end, outlives emrsim.
 
 `python -m platyspark_provider.emrsim.step_main <step folder>`; started by the runner in a session of its own, with the step's streams.
 """
@@ -8,43 +8,70 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from platyspark_provider.emrsim.ports import StepLaunch
-from platyspark_provider.emrsim.runner_conf import base_environment, step_environment
-from platyspark_provider.emrsim.runner_driver import Child, ChildEnd, Terminator, follow
+from platyspark_provider.emrsim.runner_conf import Caller, base_environment, step_environment
+from platyspark_provider.emrsim.runner_driver import Child, ChildEnd, Terminator, follow, sweep_session
+from platyspark_provider.emrsim.runner_fetch import Fetcher, FetchError
 from platyspark_provider.emrsim.runner_process import MARKER
 from platyspark_provider.emrsim.runner_records import StepFolder
 from platyspark_provider.emrsim.runner_submit import run_spark_submit
 from platyspark_provider.emrsim.yarn_cli import run_yarn
 
+_JARS = "/var/lib/aws/emr/step-runner/hadoop-jars"
+_OWN_JAR = 'run a jar of your own by command-runner.jar with the arguments "spark-submit", "--class", MAIN_CLASS, JAR'
+_LAST_WORDS_S = 5.0
+
 
 def run_step(step: StepFolder, launch: StepLaunch, terminator: Terminator) -> ChildEnd:
-    """Run the step's command to its end."""
+    """Run what the step's jar makes of its arguments to its end."""
+    jar = PurePosixPath(launch.jar).name
+    if jar not in {"command-runner.jar", "script-runner.jar"}:
+        return _refused(f"{launch.jar}: emrsim runs command-runner.jar and script-runner.jar; {_OWN_JAR}")
     if not launch.args:
-        sys.stderr.write("command-runner.jar needs a command\n")
-        return ChildEnd(code=1)
+        return _refused(f"{jar} needs a {'command' if jar == 'command-runner.jar' else 'script'}")
+    env = base_environment(step.site(), os.environ[MARKER]) | step_environment(step, launch.cluster_id)
+    if jar == "script-runner.jar":
+        return _run_script(launch.args, step, env, terminator)
     command, *args = launch.args
-    match Path(command).name:
+    match PurePosixPath(command).name:
         case "spark-submit":
-            return run_spark_submit(args, step, launch.cluster_id, terminator)
+            caller = Caller(cluster_id=launch.cluster_id, mark=os.environ[MARKER], environment=env)
+            return run_spark_submit(args, step, caller, terminator)
         case "yarn":
             return ChildEnd(code=run_yarn(args, step.site(), launch.cluster_id))
         case _:
-            return _run_plain(launch.args, step, launch.cluster_id, terminator)
+            return _run_plain(launch.args, step, env, terminator)
 
 
-def _run_plain(argv: Sequence[str], step: StepFolder, cluster_id: str, terminator: Terminator) -> ChildEnd:
-    env = base_environment(step.site(), os.environ[MARKER]) | step_environment(step, cluster_id)
+def _run_script(args: Sequence[str], step: StepFolder, env: Mapping[str, str], terminator: Terminator) -> ChildEnd:
+    """Fetch the script into the working folder and run it, as script-runner.jar does."""
+    try:
+        script = Path(Fetcher(step.site().endpoint_url, step.work).fetch(args[0], copy_local=True))
+    except FetchError as error:
+        return _refused(f'Exception in thread "main" {error}')
+    script.chmod(0o755)
+    return _run_plain([str(script.absolute()), *args[1:]], step, env, terminator)
+
+
+def _refused(text: str) -> ChildEnd:
+    sys.stderr.write(f"{text}\n")
+    return ChildEnd(code=1)
+
+
+def _run_plain(argv: Sequence[str], step: StepFolder, env: Mapping[str, str], terminator: Terminator) -> ChildEnd:
     try:
         child = Child(argv, cwd=step.work, env=env, stdout=None, stderr=None)
     except OSError as error:
         reason = f'java.io.IOException: Cannot run program "{argv[0]}" (in directory "."): error={error.errno}, {error.strerror}'
-        sys.stderr.write(f'Exception in thread "main" java.lang.RuntimeException: {reason}\n')
-        return ChildEnd(code=1)
-    return follow(child, terminator, app=None, escalate=False)
+        return _refused(f'Exception in thread "main" java.lang.RuntimeException: {reason}')
+    end = follow(child, terminator, app=None, escalate=False)
+    # a shell dies of SIGTERM at once; the spark-submit it had called ends its driver first
+    sweep_session(grace_s=_LAST_WORDS_S if terminator.is_set else 0.0)
+    return end
 
 
 def _guarded_run(step: StepFolder, launch: StepLaunch, terminator: Terminator) -> ChildEnd:
@@ -68,9 +95,9 @@ class ControllerLog:
 
     def begin(self, step: StepFolder, launch: StepLaunch) -> None:
         """Note what is started and where."""
-        self.write("INFO", "Ensure step 1 jar file command-runner.jar")
+        self.write("INFO", f"Ensure step 1 jar file {launch.jar}")
         self.write("INFO", "StepRunner: Created Runner for step 1")
-        self.write("INFO", f"startExec 'hadoop jar /var/lib/aws/emr/step-runner/hadoop-jars/command-runner.jar {' '.join(launch.args)}'")
+        self.write("INFO", f"startExec 'hadoop jar {_JARS}/{PurePosixPath(launch.jar).name} {' '.join(launch.args)}'")
         self.write("INFO", f"Working dir {step.work}")
         self.write("INFO", f"ProcessRunner started child process {os.getpid()}")
 

@@ -1,22 +1,17 @@
 """The `yarn application` command as a process on the primary node can call it: -list, -status, -kill, answered from emrsim's own YARN.
 
 It reads the records and not the REST route: a command on the primary node reaches its ResourceManager also when outsiders don't.
-Texts, streams and exit codes follow `org.apache.hadoop.yarn.client.cli.ApplicationCLI` of Hadoop 3.4. `write_yarn_command` puts it on the
-PATH of steps; `step_main` calls `run_yarn` for a step whose command is `yarn` itself.
+Texts, streams and exit codes follow `org.apache.hadoop.yarn.client.cli.ApplicationCLI` of Hadoop 3.4. Called by `command_main` for the
+`yarn` of scripts, and by `step_main` for a step whose command is `yarn` itself.
 """
 
-import os
-import shlex
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
-import platyspark_provider
 from platyspark_provider.emrsim.ports import YarnApplication
-from platyspark_provider.emrsim.runner_process import MARKER
-from platyspark_provider.emrsim.runner_records import Site, bin_folder, parse_mark
+from platyspark_provider.emrsim.runner_records import Site
 from platyspark_provider.emrsim.yarn_apps import APPLICATION_STATES, ENDED_STATES, find_application, kill_application, list_applications
 
 _KILL_TIMEOUT_S = 30.0
@@ -149,30 +144,3 @@ def _status(site: Site, cluster_id: str, application_id: str) -> int:
 
 def _log(source: str, text: str) -> None:
     sys.stderr.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S},000 INFO {source}: {text}\n")
-
-
-def write_yarn_command(data_dir: Path) -> None:
-    """Write the `yarn` that steps find on their PATH; which cluster it speaks of, the caller's environment says."""
-    root = Path(platyspark_provider.__file__).resolve().parents[1]
-    folder = bin_folder(data_dir)
-    folder.mkdir(exist_ok=True)
-    # a python of its own PYTHONPATH: the job's may hold other packages, and must not be needed either
-    command = f"PYTHONPATH={shlex.quote(str(root))} exec {shlex.quote(sys.executable)} -m platyspark_provider.emrsim.yarn_cli"
-    fresh = folder / f".yarn-{os.getpid()}"
-    fresh.write_text(f'#!/bin/sh\n{command} "$@"\n', encoding="utf-8")
-    fresh.chmod(0o755)
-    fresh.replace(folder / "yarn")
-
-
-def main(argv: list[str]) -> int:
-    """Run the command for the cluster whose process this is."""
-    mark = os.environ.get(MARKER)
-    if mark is None:
-        sys.stderr.write("yarn: this process belongs to no cluster\n")
-        return _FAILED
-    data_dir, cluster_id = parse_mark(mark)
-    return run_yarn(argv[1:], Site(data_dir=data_dir, endpoint_url="", jars_dir=data_dir), cluster_id)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))

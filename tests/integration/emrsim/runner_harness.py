@@ -84,10 +84,10 @@ class Harness:
         self.runner.shutdown()
         self.runner = self.new_runner()
 
-    def start(self, *args: str, cluster_id: str = CLUSTER, log_uri: str | None = LOGS) -> str:
+    def start(self, *args: str, cluster_id: str = CLUSTER, log_uri: str | None = LOGS, jar: str = "command-runner.jar") -> str:
         """Start a step; return its id."""
         step_id = f"s-{next(_numbers):020d}"
-        launch = StepLaunch(cluster_id=cluster_id, step_id=step_id, name="n", jar="command-runner.jar", args=args, log_uri=log_uri)
+        launch = StepLaunch(cluster_id=cluster_id, step_id=step_id, name="n", jar=jar, args=args, log_uri=log_uri)
         self.runner.start(launch)
         return step_id
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from platyspark_provider.emrsim.runner_archive import class_archive, java_options
+from platyspark_provider.emrsim.runner_archive import class_archive, java_options, path_option
 
 
 def jars_of(folder: Path) -> Path:
@@ -18,6 +18,10 @@ def test_java_options_use_the_archive_only_when_it_exists(tmp_path: Path) -> Non
     archive.path.touch()
 
     assert f"-XX:SharedArchiveFile={archive.path}" in java_options(archive)
+
+
+def test_path_option_quotes_what_spark_would_split_or_unescape() -> None:
+    assert path_option("-Dx", Path('/my "own"/a\\b')) == '"-Dx=/my \\"own\\"/a\\\\b"'
 
 
 def test_class_archive_of_changed_jars_is_another_file(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from platyspark_provider.emrsim.runner_conf import base_environment, driver_command, driver_conf, driver_environment
+from platyspark_provider.emrsim.runner_conf import Caller, base_environment, driver_command, driver_conf, driver_environment
 from platyspark_provider.emrsim.runner_fetch import Localized
 from platyspark_provider.emrsim.runner_process import MARKER
 from platyspark_provider.emrsim.runner_records import Site
@@ -21,6 +21,10 @@ def site(tmp_path: Path) -> Site:
 
 def submission(*args: str) -> Submission:
     return resolve_submission(parse_command([*args, "s3://b/job.py", "an arg"]), {})
+
+
+def caller(site: Site, **exported: str) -> Caller:
+    return Caller(cluster_id="j-1", mark="mark", environment=base_environment(site, "mark") | exported)
 
 
 def conf_of(site: Site, *args: str) -> dict[str, str]:
@@ -61,18 +65,51 @@ def test_driver_conf_keeps_s3_on_a_class_path_that_the_user_set(site: Site) -> N
     ],
 )
 def test_driver_environment_names_one_collector_only(site: Site, args: tuple[str, ...], has_serial: bool) -> None:
-    env = driver_environment(site, "mark", submission(*args), Path("/w"))
+    env = driver_environment(site, caller(site), submission(*args), Path("/w"))
 
     assert ("-XX:+UseSerialGC" in env["SPARK_SUBMIT_OPTS"]) == has_serial
 
 
 def test_driver_environment_gives_master_settings_in_cluster_mode_only(site: Site) -> None:
     asked = ("--conf", "spark.yarn.appMasterEnv.PYSPARK_PYTHON=./env/bin/python", "--conf", "spark.executorEnv.E=1")
-    client = driver_environment(site, "mark", submission(*asked), Path("/w"))
-    cluster = driver_environment(site, "mark", submission(*asked, "--deploy-mode", "cluster"), Path("/w"))
+    client = driver_environment(site, caller(site), submission(*asked), Path("/w"))
+    cluster = driver_environment(site, caller(site), submission(*asked, "--deploy-mode", "cluster"), Path("/w"))
 
     assert (cluster["PYSPARK_PYTHON"], cluster["E"]) == ("./env/bin/python", "1")
     assert (client["PYSPARK_PYTHON"], client["E"]) == (base_environment(site, "mark")["PYSPARK_PYTHON"], "1")
+
+
+def test_driver_environment_inherits_what_the_caller_exported_in_client_mode_only(site: Site) -> None:
+    calling = caller(site, TEAM="ads", PYSPARK_PYTHON="/mine/python", SPARK_SUBMIT_OPTS="-Da=1 -XX:+UseG1GC", SPARK_HOME="/other")
+    client = driver_environment(site, calling, submission(), Path("/w"))
+    cluster = driver_environment(site, calling, submission("--deploy-mode", "cluster"), Path("/w"))
+
+    assert (client["TEAM"], client["PYSPARK_PYTHON"], client["SPARK_HOME"]) == ("ads", "/mine/python", cluster["SPARK_HOME"])
+    assert client["SPARK_SUBMIT_OPTS"].endswith(" -Da=1 -XX:+UseG1GC")
+    assert "-XX:+UseSerialGC" not in client["SPARK_SUBMIT_OPTS"]
+    assert "TEAM" not in cluster
+    assert cluster["PYSPARK_PYTHON"] == "/mine/python", "YARN's client hands the Python on"
+    assert "-XX:+UseSerialGC" in cluster["SPARK_SUBMIT_OPTS"]
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, "C.UTF-8"),
+        ({"LANG": "C"}, "C.UTF-8"),
+        ({"LC_ALL": "POSIX", "LANG": "en_US.UTF-8"}, "C.UTF-8"),
+        ({"LANG": "de_DE.utf8"}, "de_DE.utf8"),
+    ],
+)
+def test_base_environment_is_utf8_whatever_the_callers_locale(
+    site: Site, monkeypatch: pytest.MonkeyPatch, own: dict[str, str], expected: str
+) -> None:
+    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+
+    assert (base_environment(site, "mark")["LANG"], base_environment(site, "mark")["LC_ALL"]) == (expected, expected)
 
 
 def test_base_environment_carries_the_mark_and_nothing_of_the_callers(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from platyspark_provider.backends.emr_stop import kill_script
+from platyspark_provider.emrsim.runner_commands import write_commands
 from platyspark_provider.emrsim.runner_process import MARKER
 from platyspark_provider.emrsim.runner_records import AppFolder, Site, bin_folder
-from platyspark_provider.emrsim.yarn_cli import write_yarn_command
 
 CLUSTER, OTHER = "j-1YARNCLUSTER1", "j-2YARNCLUSTER2"
 TAG = "plsp:abc:1:1"
@@ -21,7 +21,7 @@ class Primary:
 
     def __init__(self, folder: Path) -> None:
         self.site = Site(data_dir=folder, endpoint_url="", jars_dir=folder)
-        write_yarn_command(folder)
+        write_commands(folder)
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def running(self, *tags: str, cluster_id: str = CLUSTER) -> AppFolder:
