@@ -1,40 +1,48 @@
-"""The commands and their arguments; their bodies are loaded when one is run."""
+"""The commands `airflow platyspark ...` as Airflow's parser takes them; their bodies are loaded when one is run."""
 
-from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
+from collections.abc import Iterable
 
-_NAME = Arg(("name",), help="Name of the token")  # type: ignore[no-untyped-call]
-_SCOPES = Arg(  # type: ignore[no-untyped-call]
-    ("--scopes",),
-    help="What it opens, separated by commas: worker (a task acts on its own application and reads the snapshot), "
-    "reconciler (due, claim and record of all), scrape, ingest",
-    default="worker,reconciler",
-)
-_TEAMS = Arg(("--teams",), help="The only teams it acts for, separated by commas (default: all)", default="")  # type: ignore[no-untyped-call]
-_EXPIRES = Arg(  # type: ignore[no-untyped-call]
-    ("--expires",), help='How long it opens anything, as "90d" or "12h" (default: until it is revoked)', default=""
-)
+from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
+
+from platyspark_provider.cli import arguments as a
+
+_BODIES = "platyspark_provider.cli"
 
 
 def get_cli_commands() -> list[CLICommand]:
     """Return the command group `platyspark`."""
-    return [
-        GroupCommand(
-            name="platyspark",
-            help="Spark as a service: tokens and state",
-            subcommands=(GroupCommand(name="tokens", help="Machine tokens of workers, triggerers and others", subcommands=_tokens()),),
-        )
-    ]
+    groups: tuple[CLICommand, ...] = (
+        GroupCommand(name="profiles", help="What profiles.yaml says", subcommands=_profiles()),
+        GroupCommand(name="tokens", help="Machine tokens of workers, triggerers and others", subcommands=_tokens()),
+        _command("doctor", "Check connection, token, schema, AWS and more, each with its fix", "doctor.command.doctor", _doctor()),
+    )
+    return [GroupCommand(name="platyspark", help="Spark as a service", subcommands=groups)]
+
+
+def _command(name: str, help_: str, body: str, args: Iterable[Arg] = ()) -> ActionCommand:
+    return ActionCommand(name=name, help=help_, func=lazy_load_command(f"{_BODIES}.{body}"), args=tuple(args))
+
+
+def _profiles() -> tuple[ActionCommand, ...]:
+    return (
+        _command("list", "List the profiles", "profiles.list_profiles", (a.ARG_OUTPUT,)),
+        _command("show", "Show a profile's values and where each came from", "profiles.show", (a.PROFILE_NAME, a.ARG_OUTPUT)),
+        _command("check", "Check a profiles.yaml before it is put in place", "profiles.check", (a.PROFILES_PATH, a.ARG_OUTPUT)),
+    )
 
 
 def _tokens() -> tuple[ActionCommand, ...]:
-    body = "platyspark_provider.cli.tokens"
     return (
-        ActionCommand(
-            name="create",
-            help="Make a token; its secret is shown once",
-            func=lazy_load_command(f"{body}.create"),
-            args=(_NAME, _SCOPES, _TEAMS, _EXPIRES, ARG_OUTPUT),
+        _command(
+            "create",
+            "Make a token; its secret is shown once",
+            "tokens.create",
+            (a.TOKEN_NAME, a.SCOPES, a.TEAMS, a.EXPIRES, a.ARG_OUTPUT),
         ),
-        ActionCommand(name="list", help="List all tokens, newest first", func=lazy_load_command(f"{body}.list_tokens"), args=(ARG_OUTPUT,)),
-        ActionCommand(name="revoke", help="Revoke a token at once", func=lazy_load_command(f"{body}.revoke"), args=(_NAME,)),
+        _command("list", "List all tokens, newest first", "tokens.list_tokens", (a.ARG_OUTPUT,)),
+        _command("revoke", "Revoke a token at once", "tokens.revoke", (a.TOKEN_NAME,)),
     )
+
+
+def _doctor() -> tuple[Arg, ...]:
+    return (a.PROCESS, a.FIX_HINTS, a.CHECK_TIMEOUT, a.ARG_OUTPUT)

@@ -1,73 +1,26 @@
 """`airflow platyspark tokens create|list|revoke`: bodies of the commands. Exit codes: 0 done, 2 usage, 3 not found, 4 database."""
 
-import getpass
-import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from functools import wraps
 
-from airflow.cli.simple_table import AirflowConsole
-from airflow.utils.providers_configuration_loader import providers_configuration_loaded
-
+from platyspark_provider.cli.output import print_rows
+from platyspark_provider.cli.running import actor, command, open_store, say
 from platyspark_provider.core.quantities import seconds_from_text
-from platyspark_provider.errors import NotFound, PermanentError, PlatySparkError, TemporaryError
 from platyspark_provider.registry.tokens import create_token, revoke_token, state_of
-from platyspark_provider.store.base import Store
 
 _CONNECTION = """
 Store it in a connection, so that tasks and triggers find it:
-  airflow connections add platyspark_default --conn-type platyspark --conn-password '{secret}'
+  airflow connections add platyspark_default --conn-type platyspark --conn-password SECRET
 The host is [api] base_url unless you give --conn-host http://api-server:8080.
 The secret is not shown again; revoke it with: airflow platyspark tokens revoke {name}"""
 
 
-def _exiting(command: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
-    """Turn our errors into one line on stderr and an exit code."""
-
-    @wraps(command)
-    def run(args: Namespace) -> None:
-        try:
-            command(args)
-        except PlatySparkError as error:
-            print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - a command line speaks
-            raise SystemExit(_exit_code(error)) from error
-
-    return run
-
-
-def _exit_code(error: PlatySparkError) -> int:
-    match error:
-        case NotFound():
-            return 3
-        case TemporaryError():
-            return 4
-        case PermanentError():
-            return 2
-        case _:
-            return 1
-
-
-@contextmanager
-def open_store() -> Iterator[Store]:
-    """Open the store on Airflow's metadata database, if its tables fit the code."""
-    from platyspark_provider.airflow_core.db import airflow_engine
-    from platyspark_provider.registry.schema_gate import schema_gate_of
-    from platyspark_provider.store.sql import sql_store_factory
-
-    schema_gate_of(airflow_engine).require()
-    with sql_store_factory(airflow_engine)() as store:
-        yield store
-
-
-@providers_configuration_loaded
-@_exiting
+@command
 def create(args: Namespace) -> None:
     """Make a token and print its secret once, with what to do next."""
     lifetime = seconds_from_text(args.expires) if args.expires else None
     with open_store() as store:
-        made = create_token(store, args.name, scopes=_words(args.scopes), teams=_words(args.teams), lifetime_s=lifetime, actor=_actor())
+        made = create_token(store, args.name, scopes=_words(args.scopes), teams=_words(args.teams), lifetime_s=lifetime, actor=actor())
     token = made.token
     row = {
         "name": token.name,
@@ -76,13 +29,12 @@ def create(args: Namespace) -> None:
         "expires": _moment(token.expires_at) or "never",
         "secret": made.secret,
     }
-    AirflowConsole().print_as(data=[row], output=args.output)
+    print_rows([row], args.output)
     if args.output == "table":
-        print(_CONNECTION.format(secret=made.secret, name=token.name))  # noqa: T201
+        say(_CONNECTION.format(name=token.name))
 
 
-@providers_configuration_loaded
-@_exiting
+@command
 def list_tokens(args: Namespace) -> None:
     """Print all tokens, newest first; never a secret."""
     with open_store() as store:
@@ -100,24 +52,19 @@ def list_tokens(args: Namespace) -> None:
         }
         for token in tokens
     ]
-    AirflowConsole().print_as(data=rows, output=args.output)
+    print_rows(rows, args.output, empty="There is no token; make one: airflow platyspark tokens create NAME --scopes worker,reconciler")
 
 
-@providers_configuration_loaded
-@_exiting
+@command
 def revoke(args: Namespace) -> None:
     """Revoke the live token of a name."""
     with open_store() as store:
-        revoke_token(store, args.name, actor=_actor())
-    print(f"Token {args.name} is revoked.")  # noqa: T201
+        revoke_token(store, args.name, actor=actor())
+    say(f"Token {args.name} is revoked.")
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in (part.strip() for part in text.split(",")) if word)
-
-
-def _actor() -> str:
-    return f"user:{getpass.getuser()}"
 
 
 def _moment(at: datetime | None) -> str:

@@ -1,32 +1,22 @@
 """`airflow platyspark tokens ...` on Airflow's real database, through Airflow's own parser."""
 
 import json
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from platyspark_provider.core.tokens import hash_of_secret
+from tests.integration.airflow.cli_world import run_cli
 
 
 @pytest.fixture
-def run(airflow_db: None, capsys: pytest.CaptureFixture[str]) -> Any:
+def run(airflow_db: None) -> Callable[..., tuple[str, str, int]]:
     """Return a function that runs a command line and returns what it printed and its exit code."""
 
     def run_command(*words: str) -> tuple[str, str, int]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from airflow.cli import cli_parser
-
-            args = cli_parser.get_parser().parse_args(["platyspark", "tokens", *words])
-            code = 0
-            try:
-                args.func(args)
-            except SystemExit as stopped:
-                code = int(stopped.code or 0)
-        said = capsys.readouterr()
-        return said.out, said.err, code
+        said = run_cli("tokens", *words)
+        return said.out, said.err, said.code
 
     return run_command
 
@@ -35,7 +25,7 @@ def run(airflow_db: None, capsys: pytest.CaptureFixture[str]) -> Any:
 def clean(airflow_db: None) -> Iterator[None]:
     """Leave no live token behind."""
     yield
-    from platyspark_provider.cli.tokens import open_store
+    from platyspark_provider.cli.running import open_store
 
     with open_store() as store:
         for token in store.tokens():
@@ -50,7 +40,7 @@ def test_create_shows_the_secret_once_and_stores_its_hash(run: Any) -> None:
     (made,) = json.loads(out)
     assert made["scopes"] == "worker,reconciler"
     assert made["secret"].startswith("plsp_")
-    from platyspark_provider.cli.tokens import open_store
+    from platyspark_provider.cli.running import open_store
 
     with open_store() as store:
         stored = store.token_by_hash(hash_of_secret(made["secret"]))
@@ -58,7 +48,7 @@ def test_create_shows_the_secret_once_and_stores_its_hash(run: Any) -> None:
     assert stored is not None
     assert (stored.name, stored.expires_at is not None) == ("workers", True)
     assert [event.kind for event in events] == ["token.created"]
-    assert events[0].actor.startswith("user:")
+    assert events[0].actor.startswith("cli:")
     listed, _, _ = run("list", "-o", "json")
     assert made["secret"] not in listed
     row = next(row for row in json.loads(listed) if row["state"] == "live")
@@ -67,10 +57,10 @@ def test_create_shows_the_secret_once_and_stores_its_hash(run: Any) -> None:
 
 @pytest.mark.usefixtures("clean")
 def test_create_in_a_table_says_how_to_store_it(run: Any) -> None:
-    out, _, _ = run("create", "people", "--scopes", "worker", "--teams", "ads, bi")
-    assert "airflow connections add platyspark_default --conn-type platyspark" in out
-    assert "airflow platyspark tokens revoke people" in out
-    assert "ads,bi" in out
+    out, err, _ = run("create", "people", "--scopes", "worker", "--teams", "ads, bi")
+    assert "airflow connections add platyspark_default --conn-type platyspark" in err
+    assert "airflow platyspark tokens revoke people" in err
+    assert ("ads,bi" in out, "plsp_" in out, "plsp_" in err) == (True, True, False)
 
 
 @pytest.mark.usefixtures("clean")
@@ -100,8 +90,8 @@ def test_create_with_a_mistake_exits_2_and_makes_nothing(run: Any, words: tuple[
 
 def test_revoke_closes_the_token_and_a_second_time_exits_3(run: Any) -> None:
     run("create", "gone", "-o", "json")
-    out, _, code = run("revoke", "gone")
-    assert ("is revoked" in out, code) == (True, 0)
+    out, err, code = run("revoke", "gone")
+    assert (out, "is revoked" in err, code) == ("", True, 0)
     _, err, code = run("revoke", "gone")
     assert (code, "no live token named 'gone'" in err) == (3, True)
 

@@ -60,7 +60,7 @@ def serve(script: Script) -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(text)
 
-        do_GET = do_PUT = do_POST = do_HEAD = answer
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer
 
         def log_message(self, format: str, *args: Any) -> None:
             """Stay quiet."""
