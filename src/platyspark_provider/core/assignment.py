@@ -8,12 +8,11 @@ from platyspark_provider.core.app_state import AppState, Refused, end, event_of
 from platyspark_provider.core.keys import cluster_key
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Failure
 from platyspark_provider.core.records import ClusterAssigned
-from platyspark_provider.core.spec import content_hash, spec_hash
+from platyspark_provider.core.spec import ClusterSpec, content_hash, spec_hash
 from platyspark_provider.core.states import AppPhase, ClusterDesired, ClusterPhase, FailureClass
 
 MAX_FAILED_STARTS = 3
 FIRST_BACKOFF = timedelta(seconds=30)
-LONGEST_BACKOFF = timedelta(minutes=15)
 THRASH_PAUSE = timedelta(minutes=15)
 FORGET_AFTER = timedelta(hours=1)
 
@@ -78,19 +77,32 @@ def end_thrashing(state: AppState, before: Cluster, *, actor: str, now: datetime
     )
 
 
-def intended_cluster(app: App, attempt: Attempt, *, target_id: int, now: datetime, before: Cluster | None = None) -> Cluster:
-    """Return the row to insert when no cluster of the key is live; the store gives it its id and generation.
+def slot_key(pool_key: str, slot: int) -> str:
+    """Return the live key of one of a pool's clusters; the first holds the pool's own key."""
+    return content_hash([pool_key, "slot", slot]) if slot else pool_key
 
-    :param before: the failed start that it follows: it is created only after a pause that doubles with each one in a row.
+
+def new_cluster(
+    environment: str,
+    spec: ClusterSpec,
+    *,
+    target_id: int,
+    now: datetime,
+    key: str | None = None,
+    slot: int = 0,
+    ensured_by: str | None = None,
+) -> Cluster:
+    """Return the row to insert for a cluster of a spec; the store gives it its id and generation.
+
+    :param key: of the pool; None: that of the spec.
+    :param slot: which of the pool's clusters it is.
     """
-    spec, key = attempt.spec.cluster, live_key_of(app, attempt)
-    failed = before.restart_count + 1 if before else 0
-    later = _ended_at(before) + min(FIRST_BACKOFF * 2 ** (failed - 1), LONGEST_BACKOFF) if before else None
+    pool = key or cluster_key(environment, spec)
     return Cluster(
         id=0,
-        cluster_key=key,
+        cluster_key=pool,
         name=spec.name,
-        environment=app.environment,
+        environment=environment,
         target_id=target_id,
         spec_hash=spec_hash(spec),
         spec=spec,
@@ -99,10 +111,31 @@ def intended_cluster(app: App, attempt: Attempt, *, target_id: int, now: datetim
         generation=0,
         created_at=now,
         updated_at=now,
-        live_key=key,
-        restart_count=failed,
-        next_reconcile_at=later if later is not None and later > now else None,
+        live_key=slot_key(pool, slot),
+        ensured_by=ensured_by,
     )
+
+
+def after_failed_start(cluster: Cluster, before: Cluster | None, *, now: datetime) -> Cluster:
+    """Return a new cluster's row with the pause that failed starts before it call for: doubled by each one in a row.
+
+    :param before: the failed start that it follows, if any.
+    """
+    if before is None:
+        return cluster
+    failed = before.restart_count + 1
+    later = _ended_at(before) + (THRASH_PAUSE if failed >= MAX_FAILED_STARTS else FIRST_BACKOFF * 2 ** (failed - 1))
+    return replace(cluster, restart_count=failed, next_reconcile_at=later if later > now else None)
+
+
+def intended_cluster(app: App, attempt: Attempt, *, target_id: int, now: datetime, before: Cluster | None = None, slot: int = 0) -> Cluster:
+    """Return the row to insert for an application that no living cluster can take.
+
+    :param before: the failed start that it follows: it is created only after a pause.
+    """
+    key = live_key_of(app, attempt)
+    made = new_cluster(app.environment, attempt.spec.cluster, target_id=target_id, now=now, key=key, slot=slot)
+    return after_failed_start(made, before, now=now)
 
 
 def intended_event(cluster: Cluster, *, actor: str) -> Event:

@@ -82,13 +82,32 @@ class SubmitAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePlace:
+    """Why an application waits at this moment, computed when it is read.
+
+    :param position: its place among those that wait for the same, from 1; 0 for one that has its cluster already.
+    :param waiting: how many wait for the same, itself included.
+    :param reason: a code (`cluster_full`, `team_quota`, `target_full`, `cluster_starting`, ...); `message` is for people.
+    """
+
+    position: int
+    waiting: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppDetail:
-    """One application with the asked generation, its cluster and target."""
+    """One application with the asked generation, its cluster and target.
+
+    :param place: why it waits; None for a generation that does not.
+    """
 
     app: App
     attempt: Attempt
     cluster: Cluster | None
     target: Target
+    place: QueuePlace | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +140,25 @@ class AppWork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterLoad:
+    """What a cluster has to do.
+
+    :param active: live applications on it: from the moment they got it until they ended.
+    :param stuck: those of them whose stop is unproven.
+    :param last_used_at: when the last run there ended; None while any application is on it, and if none ever ran.
+    """
+
+    active: int = 0
+    stuck: int = 0
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
     """Everything that has open work: rows to observe and decide on.
 
     :param log_pending: ended attempts whose driver log has not arrived.
+    :param loads: of `clusters`, by id, seen at the same moment.
     """
 
     at: datetime
@@ -133,17 +167,20 @@ class Due:
     apps: tuple[AppWork, ...] = ()
     clusters: tuple[Cluster, ...] = ()
     log_pending: tuple[AppWork, ...] = ()
+    loads: Mapping[int, ClusterLoad] = field(default_factory=dict)
     policy: "Policy" = field(default_factory=lambda: Policy())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The numbers that decisions use; they come from `[platyspark]` of the api-server.
+    """The numbers that decisions use; they come from `[platyspark]` of the api-server and from profiles.yaml.
 
     :param settle_s: seconds after a lost reply until a re-send is legal (read timeout 60 + listing lag 180 + margin).
     :param lease_s: seconds a claim holds; longer than connect 5 + read 60.
     :param log_deadline_s: seconds after the end at which the log is given up.
     :param stop_grace_s: seconds from one rung of the stop ladder to the next.
+    :param team_max_apps: how many applications of a team may be on clusters at once; under "" for teams without an own entry.
+    :param max_clusters: how many clusters a target may have at once, by its name.
     """
 
     settle_s: float = 300.0
@@ -152,6 +189,12 @@ class Policy:
     log_deadline_s: float = 1800.0
     stop_grace_s: float = 60.0
     start_deadline_s: float = 1500.0
+    team_max_apps: Mapping[str, int] = field(default_factory=dict)
+    max_clusters: Mapping[str, int] = field(default_factory=dict)
+
+    def max_apps_of(self, team: str) -> int | None:
+        """Return how many applications of a team may be on clusters at once; None: any number."""
+        return self.team_max_apps.get(team, self.team_max_apps.get(""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

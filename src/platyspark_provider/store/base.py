@@ -1,13 +1,25 @@
 """The port of our tables: verbs that lock rows, let a pure function of `core` decide, and write what it returns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from platyspark_provider.core.cluster_transitions import ClusterState
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Installation, Target, Token
-from platyspark_provider.core.records import AppDetail, Awaited, Claim, ClaimRequest, Due, Policy, Record, RecordAnswer, Snapshot
+from platyspark_provider.core.records import (
+    AppDetail,
+    Awaited,
+    Claim,
+    ClaimRequest,
+    ClusterLoad,
+    Due,
+    Policy,
+    Record,
+    RecordAnswer,
+    Snapshot,
+)
 from platyspark_provider.core.transitions import AppState
 
 
@@ -105,8 +117,30 @@ class Store(Protocol):
     def apps_of_task(self, dag_id: str, task_id: str, run_id: str, map_index: int) -> tuple[App, ...]:
         """Return the applications that any try of this task instance submitted last, most recently changed first."""
 
-    def clusters(self, *, live_only: bool = True) -> tuple[Cluster, ...]:
-        """Return clusters, newest first."""
+    def ensure_cluster(self, wanted: Cluster, *, actor: str) -> tuple[Cluster, bool]:
+        """Insert the row with its key's next generation, or return the one that holds its live key; True if inserted.
+
+        An existing row without `ensured_by` takes that of `wanted`. After failed starts of the key the new row waits for the
+        pause that they call for (`core.assignment.after_failed_start`).
+        """
+
+    def change_cluster(self, cluster_id: int, decide: Callable[[ClusterState, int, datetime], ClusterState]) -> Cluster:
+        """Lock the row, count the live applications on it, decide, write row and events; NotFound.
+
+        No application gets the cluster, and none is sent to it, between the count and the write.
+        """
+
+    def cluster(self, cluster_id: int) -> Cluster:
+        """Return one cluster; NotFound."""
+
+    def clusters(self, *, live_only: bool = True, name: str | None = None) -> tuple[Cluster, ...]:
+        """Return clusters, newest first; `live_only`: those that have not ended."""
+
+    def apps_on(self, cluster_id: int) -> tuple[App, ...]:
+        """Return the live applications on a cluster, by id."""
+
+    def loads(self, cluster_ids: Collection[int]) -> Mapping[int, ClusterLoad]:
+        """Return what each of the clusters has to do; two statements, however many they are."""
 
     def events(
         self, *, object_kind: str | None = None, object_id: int | None = None, after: int = 0, limit: int = 100

@@ -1,17 +1,14 @@
 """The store in memory: the same verbs and answers as `sql`, for tests of rules and for users' own tests."""
 
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from threading import RLock
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from platyspark_provider.core.app_state import AppState
-from platyspark_provider.core.assignment import intended_event
-from platyspark_provider.core.model import App, Attempt, Cluster, Event, Installation, Lease, Target, Token
-from platyspark_provider.core.recording import AttemptKey, Rows, record_all
+from platyspark_provider.core.model import App, Cluster, Event, Installation, Lease, Target, Token
+from platyspark_provider.core.recording import Rows, record_all
 from platyspark_provider.core.records import (
     AppBrief,
     AppDetail,
@@ -28,6 +25,7 @@ from platyspark_provider.core.records import (
 from platyspark_provider.core.states import LogState
 from platyspark_provider.errors import InvalidRequest, NotFound
 from platyspark_provider.store.base import Known, Write
+from platyspark_provider.store.memory_clusters import ClusterVerbs
 from platyspark_provider.store.writing import (
     UNTAKEN_FOR,
     awaited_of,
@@ -44,38 +42,13 @@ from platyspark_provider.store.writing import (
 R = TypeVar("R", App, Cluster)
 
 
-def _utcnow() -> datetime:
-    return datetime.now(UTC)
-
-
-class InMemoryStore:
-    """All tables as dicts under one lock.
-
-    :param clock: stands for the database's clock; give a fake one to move time.
-    """
-
-    def __init__(self, clock: Callable[[], datetime] = _utcnow) -> None:
-        self._clock = clock
-        self._lock = RLock()
-        self._installation = Installation(inst=secrets.token_hex(3), created_at=self.now())
-        self._targets: dict[str, Target] = {}
-        self._apps: dict[int, App] = {}
-        self._keys: dict[tuple[str, str], int] = {}
-        self._attempts: dict[AttemptKey, Attempt] = {}
-        self._clusters: dict[int, Cluster] = {}
-        self._events: list[Event] = []
-        self._leases: dict[str, Lease] = {}
-        self._tokens: list[Token] = []
+class InMemoryStore(ClusterVerbs):
+    """All tables as dicts under one lock; see `MemoryTables` for its clock."""
 
     @contextmanager
     def open(self) -> Iterator["InMemoryStore"]:
         """Give the store itself, so that the bound method is a `StoreFactory`."""
         yield self
-
-    def now(self) -> datetime:
-        """Return the clock's time in milliseconds."""
-        now = self._clock()
-        return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def installation(self) -> Installation:
         """Return the identity made with the store."""
@@ -153,12 +126,6 @@ class InMemoryStore:
             self._append(done.events)
             return done.answers
 
-    def _insert_cluster(self, cluster: Cluster, actor: str) -> None:
-        generations = [c.generation for c in self._clusters.values() if c.cluster_key == cluster.cluster_key]
-        made = replace(cluster, id=len(self._clusters) + 1, generation=max(generations, default=0) + 1)
-        self._clusters[made.id] = made
-        self._append([intended_event(made, actor=actor)])
-
     def claim(self, requests: Sequence[ClaimRequest], *, holder: str, seconds: float) -> tuple[Claim, ...]:
         """Take what is free."""
         with self._lock:
@@ -204,12 +171,6 @@ class InMemoryStore:
             app = self._app(app_id)
             attempt = self._attempts.get((app_id, app.generation if generation is None else generation))
             return detail_of(app, attempt, generation, self._clusters.get, self._targets.get)
-
-    def _app(self, app_id: int) -> App:
-        app = self._apps.get(app_id)
-        if app is None:
-            raise NotFound(f"There is no application {app_id}.")
-        return app
 
     def due(self, *, policy: Policy, app_id: int | None = None, limit: int = 5000) -> Due:
         """Return open work that is free and due."""
@@ -275,11 +236,6 @@ class InMemoryStore:
             found = [a for a in self._apps.values() if (a.dag_id, a.task_id, a.run_id, a.map_index) == asked]
             return tuple(sorted(found, key=lambda a: (a.updated_at, a.id), reverse=True))
 
-    def clusters(self, *, live_only: bool = True) -> tuple[Cluster, ...]:
-        """Return clusters, newest first."""
-        with self._lock:
-            return tuple(c for c in reversed(self._clusters.values()) if not (live_only and c.phase.is_terminal))
-
     def events(
         self, *, object_kind: str | None = None, object_id: int | None = None, after: int = 0, limit: int = 100
     ) -> tuple[Event, ...]:
@@ -292,9 +248,6 @@ class InMemoryStore:
         """Append one event."""
         with self._lock:
             self._append([event])
-
-    def _append(self, events: Sequence[Event]) -> None:
-        self._events.extend(replace(e, id=len(self._events) + i) for i, e in enumerate(events, start=1))
 
     def create_token(self, token: Token) -> Token:
         """Insert, unless a live token has the name."""

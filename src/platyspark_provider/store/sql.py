@@ -1,6 +1,6 @@
 """The store on PostgreSQL and SQLite: each verb is one short transaction; what it does is in the `sql_*` modules."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -9,10 +9,22 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from platyspark_provider.core.app_state import AppState
+from platyspark_provider.core.cluster_transitions import ClusterState
 from platyspark_provider.core.model import App, Cluster, Event, Installation, Target, Token
-from platyspark_provider.core.records import AppDetail, Awaited, Claim, ClaimRequest, Due, Policy, Record, RecordAnswer, Snapshot
+from platyspark_provider.core.records import (
+    AppDetail,
+    Awaited,
+    Claim,
+    ClaimRequest,
+    ClusterLoad,
+    Due,
+    Policy,
+    Record,
+    RecordAnswer,
+    Snapshot,
+)
 from platyspark_provider.errors import StoreBusy
-from platyspark_provider.store import sql_claims, sql_reads, sql_records, sql_submit, sql_tokens, sql_writes
+from platyspark_provider.store import sql_claims, sql_clusters, sql_reads, sql_records, sql_submit, sql_tokens, sql_writes
 from platyspark_provider.store.base import Known, Store, StoreFactory, Write
 from platyspark_provider.store.sql_engine import Database
 from platyspark_provider.store.tables import cluster
@@ -126,11 +138,36 @@ class SqlStore:
         with self._db.read() as connection:
             return sql_reads.read_apps_of_task(connection, dag_id, task_id, run_id, map_index)
 
-    def clusters(self, *, live_only: bool = True) -> tuple[Cluster, ...]:
-        """Return clusters, newest first."""
-        where = cluster.c.phase.in_(sql_reads.CLUSTER_LIVE) if live_only else sa.true()
+    def ensure_cluster(self, wanted: Cluster, *, actor: str) -> tuple[Cluster, bool]:
+        """Insert, or return what lives under the key."""
+        return self._until_won(lambda connection: sql_clusters.ensure(connection, wanted, actor=actor))
+
+    def change_cluster(self, cluster_id: int, decide: Callable[[ClusterState, int, datetime], ClusterState]) -> Cluster:
+        """Lock the cluster, decide, write."""
+        with self._db.write() as connection:
+            return sql_clusters.change(connection, cluster_id, decide)
+
+    def cluster(self, cluster_id: int) -> Cluster:
+        """Return one cluster."""
         with self._db.read() as connection:
-            return tuple(reversed(sql_reads.read_clusters(connection, where)))
+            return sql_clusters.read_cluster(connection, cluster_id)
+
+    def clusters(self, *, live_only: bool = True, name: str | None = None) -> tuple[Cluster, ...]:
+        """Return clusters, newest first."""
+        is_live = cluster.c.phase.in_(sql_reads.CLUSTER_LIVE) if live_only else sa.true()
+        is_named = sa.true() if name is None else cluster.c.name == name
+        with self._db.read() as connection:
+            return tuple(reversed(sql_reads.read_clusters(connection, sa.and_(is_live, is_named))))
+
+    def apps_on(self, cluster_id: int) -> tuple[App, ...]:
+        """Return the live applications on a cluster, by id."""
+        with self._db.read() as connection:
+            return sql_clusters.read_apps_on(connection, cluster_id)
+
+    def loads(self, cluster_ids: Collection[int]) -> Mapping[int, ClusterLoad]:
+        """Return what clusters have to do."""
+        with self._db.read() as connection:
+            return sql_clusters.read_loads(connection, cluster_ids)
 
     def events(
         self, *, object_kind: str | None = None, object_id: int | None = None, after: int = 0, limit: int = 100
