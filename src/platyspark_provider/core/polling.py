@@ -15,6 +15,7 @@ class WaitRule:
     """The numbers of a wait.
 
     :param log_wait_s: seconds after a failure during which its driver's log is waited for.
+    :param log_on_success: the log of a run that succeeded is waited for as well: the job's result is in it.
     :param max_blind_s: seconds without a view of the application after which the wait ends; None waits for ever.
     :param missing_looks: looks in a row without the application after which it counts as gone; the first may be older
         than the submit (a cached snapshot), so one never suffices.
@@ -24,6 +25,7 @@ class WaitRule:
     log_wait_s: float = 120.0
     max_blind_s: float | None = None
     missing_looks: int = 3
+    log_on_success: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def wait_for_app(app_id: int, generation: int, *, rule: WaitRule) -> Waiting:
                     return AppEvent(app_id=app_id, generation=generation, outcome=Outcome.BLIND, message=message)
             case Seen():
                 seen_at = look.moment
-                outcome = judge(look.brief, generation, at=look.at, log_wait_s=rule.log_wait_s)
+                outcome = judge(look.brief, generation, at=look.at, rule=rule)
                 missing = missing + 1 if outcome is Outcome.MISSING else 0
                 if outcome is not None and (outcome is not Outcome.MISSING or missing >= rule.missing_looks):
                     return AppEvent(app_id=app_id, generation=generation, outcome=outcome)
@@ -122,7 +124,7 @@ def wait_for_app(app_id: int, generation: int, *, rule: WaitRule) -> Waiting:
         yield Sleep(rule.poll_s)
 
 
-def judge(brief: AppBrief | None, generation: int, *, at: datetime, log_wait_s: float) -> Outcome | None:
+def judge(brief: AppBrief | None, generation: int, *, at: datetime, rule: WaitRule) -> Outcome | None:
     """Return what one look means for a task that waits for `generation`; None to go on.
 
     ENDED and SUPERSEDED stay true, so an old snapshot may say them. MISSING (not listed, or the generation was called off
@@ -134,15 +136,16 @@ def judge(brief: AppBrief | None, generation: int, *, at: datetime, log_wait_s: 
         return Outcome.SUPERSEDED
     if brief.generation < generation:
         return Outcome.MISSING if brief.wanted_generation < generation else None
-    if not brief.phase.is_terminal or _awaits_log(brief, at, log_wait_s):
+    if not brief.phase.is_terminal or _awaits_log(brief, at, rule):
         return None
     return Outcome.ENDED
 
 
-def _awaits_log(brief: AppBrief, at: datetime, log_wait_s: float) -> bool:
-    if brief.phase is not AppPhase.FAILED or brief.log_state is not LogState.PENDING or brief.ended_at is None:
+def _awaits_log(brief: AppBrief, at: datetime, rule: WaitRule) -> bool:
+    is_wanted = brief.phase is AppPhase.FAILED or (rule.log_on_success and brief.phase is AppPhase.SUCCEEDED)
+    if not is_wanted or brief.log_state is not LogState.PENDING or brief.ended_at is None:
         return False
-    return at < brief.ended_at + timedelta(seconds=log_wait_s)
+    return at < brief.ended_at + timedelta(seconds=rule.log_wait_s)
 
 
 def drive(steps: Waiting, *, describe: Callable[[], Look], sleep: Callable[[float], None]) -> AppEvent:

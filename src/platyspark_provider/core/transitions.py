@@ -224,6 +224,7 @@ def _log(state: AppState, record: LogLookedFor, actor: str, now: datetime) -> Ap
         log_state=LogState.ARRIVED if arrived else LogState.MISSING,
         log_tail=record.tail,
         log_uri=record.log_uri or attempt.log_uri,
+        result=record.result,
         failure=failure,
         failure_class=failure.klass if failure else None,
     )

@@ -1,4 +1,4 @@
-"""Fetch the ended drivers' logs, keep their last 64 KB and explain failures from them."""
+"""Fetch the ended drivers' logs, keep their last 64 KB, explain failures from them and take the job's own result out of them."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -7,6 +7,7 @@ from platyspark_provider.core.failures import failure_from_log
 from platyspark_provider.core.model import Attempt, Failure
 from platyspark_provider.core.ports import LogTail
 from platyspark_provider.core.records import AppWork, LogLookedFor
+from platyspark_provider.core.results import result_from_log
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.reconciler.workbench import Workbench
 
@@ -61,8 +62,16 @@ def _arrived(work: AppWork, tail: LogTail) -> LogLookedFor:
     attempt, text = work.attempt, _storable(tail)
     failure = None
     if attempt.phase is AppPhase.FAILED and attempt.failure is not None and not attempt.failure.is_complete:
-        failure = failure_from_log(text.stderr, text.stdout, application_name=attempt.spec.application_uri, log_uri=tail.uri)
-    return LogLookedFor(app_id=work.app.id, generation=attempt.generation, tail=kept_tail(text), log_uri=tail.uri, failure=failure)
+        name = attempt.spec.application_uri or attempt.spec.name
+        failure = failure_from_log(text.stderr, text.stdout, application_name=name, log_uri=tail.uri)
+    return LogLookedFor(
+        app_id=work.app.id,
+        generation=attempt.generation,
+        tail=kept_tail(text),
+        log_uri=tail.uri,
+        failure=failure,
+        result=result_from_log(f"{text.stderr}\n{text.stdout}"),
+    )
 
 
 def _given_up(work: AppWork, uri: str | None, failure: Failure | None) -> LogLookedFor:

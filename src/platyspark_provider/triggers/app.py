@@ -28,6 +28,7 @@ class AppTrigger(StreamTrigger):
     :param app_id: with `generation`, what is waited for.
     :param log_wait_s: seconds after a failure during which its driver's log is waited for.
     :param max_blind_s: seconds without the api-server after which the wait ends; None waits for ever.
+    :param log_on_success: the log of a run that succeeded is waited for as well: the job's result is in it.
     """
 
     def __init__(
@@ -39,22 +40,26 @@ class AppTrigger(StreamTrigger):
         poll_s: float = 10.0,
         log_wait_s: float = 120.0,
         max_blind_s: float | None = None,
+        log_on_success: bool = False,
     ) -> None:
         super().__init__(conn_id=conn_id, poll_s=poll_s)
         self.app_id = app_id
         self.generation = generation
         self.log_wait_s = log_wait_s
         self.max_blind_s = max_blind_s
+        self.log_on_success = log_on_success
         self._told = ""
 
     def fields(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        own = {name: getattr(self, name) for name in ("app_id", "generation", "log_wait_s", "max_blind_s")}
+        own = {name: getattr(self, name) for name in ("app_id", "generation", "log_wait_s", "max_blind_s", "log_on_success")}
         return {**super().fields(), **own}
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Item]) -> AsyncIterator[TriggerEvent]:
         """Look at each snapshot for this application; return right after the event (else Airflow calls `on_kill`)."""
-        rule = WaitRule(poll_s=self.poll_s, log_wait_s=self.log_wait_s, max_blind_s=self.max_blind_s)
+        rule = WaitRule(
+            poll_s=self.poll_s, log_wait_s=self.log_wait_s, max_blind_s=self.max_blind_s, log_on_success=self.log_on_success
+        )
         steps = wait_for_app(self.app_id, self.generation, rule=rule)
         next(steps)
         cached = last_sighted(self.shared_stream_key())

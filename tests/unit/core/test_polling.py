@@ -56,33 +56,44 @@ def test_wait_for_app_terminal_phase_ends_after_the_polls_before_it(phase: AppPh
 
 @pytest.mark.parametrize("phase", [p for p in AppPhase if not p.is_terminal])
 def test_judge_live_phase_goes_on(phase: AppPhase) -> None:
-    assert judge(brief(phase), 2, at=NOW, log_wait_s=0) is None
+    assert judge(brief(phase), 2, at=NOW, rule=WaitRule(log_wait_s=0)) is None
 
 
 def test_judge_failed_waits_for_its_log_until_the_limit() -> None:
     failed = brief(AppPhase.FAILED, log_state=LogState.PENDING, ended_at=NOW)
-    assert judge(failed, 2, at=NOW + timedelta(seconds=119), log_wait_s=120) is None
-    assert judge(failed, 2, at=NOW + timedelta(seconds=120), log_wait_s=120) is Outcome.ENDED
+    assert judge(failed, 2, at=NOW + timedelta(seconds=119), rule=RULE) is None
+    assert judge(failed, 2, at=NOW + timedelta(seconds=120), rule=RULE) is Outcome.ENDED
     arrived = brief(AppPhase.FAILED, log_state=LogState.ARRIVED, ended_at=NOW)
-    assert judge(arrived, 2, at=NOW, log_wait_s=120) is Outcome.ENDED
+    assert judge(arrived, 2, at=NOW, rule=RULE) is Outcome.ENDED
 
 
 def test_judge_succeeded_does_not_wait_for_its_log() -> None:
     done = brief(AppPhase.SUCCEEDED, log_state=LogState.PENDING, ended_at=NOW)
-    assert judge(done, 2, at=NOW, log_wait_s=120) is Outcome.ENDED
+    assert judge(done, 2, at=NOW, rule=RULE) is Outcome.ENDED
+
+
+def test_judge_succeeded_waits_for_its_log_where_a_result_is_wanted() -> None:
+    rule = WaitRule(log_wait_s=120.0, log_on_success=True)
+    done = brief(AppPhase.SUCCEEDED, log_state=LogState.PENDING, ended_at=NOW)
+    assert judge(done, 2, at=NOW + timedelta(seconds=119), rule=rule) is None
+    assert judge(done, 2, at=NOW + timedelta(seconds=120), rule=rule) is Outcome.ENDED
+    for state in (LogState.ARRIVED, LogState.MISSING, LogState.NONE):
+        assert judge(brief(AppPhase.SUCCEEDED, log_state=state, ended_at=NOW), 2, at=NOW, rule=rule) is Outcome.ENDED
+    stopped = brief(AppPhase.STOPPED, log_state=LogState.PENDING, ended_at=NOW)
+    assert judge(stopped, 2, at=NOW, rule=rule) is Outcome.ENDED
 
 
 def test_judge_later_generation_is_superseded() -> None:
-    assert judge(brief(generation=3, wanted_generation=3), 2, at=NOW, log_wait_s=0) is Outcome.SUPERSEDED
+    assert judge(brief(generation=3, wanted_generation=3), 2, at=NOW, rule=WaitRule(log_wait_s=0)) is Outcome.SUPERSEDED
 
 
 def test_judge_generation_that_waits_for_the_old_one_goes_on() -> None:
     ended = brief(AppPhase.CANCELLING, generation=1, wanted_generation=2)
-    assert judge(ended, 2, at=NOW, log_wait_s=0) is None
+    assert judge(ended, 2, at=NOW, rule=WaitRule(log_wait_s=0)) is None
 
 
 def test_judge_generation_called_off_is_missing() -> None:
-    assert judge(brief(generation=1, wanted_generation=1), 2, at=NOW, log_wait_s=0) is Outcome.MISSING
+    assert judge(brief(generation=1, wanted_generation=1), 2, at=NOW, rule=WaitRule(log_wait_s=0)) is Outcome.MISSING
 
 
 def test_wait_for_app_missing_once_goes_on_and_thrice_ends() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from platyspark_provider.core.model import Attempt
-from platyspark_provider.core.polling import Outcome, brief_from_detail, judge
+from platyspark_provider.core.polling import Outcome, WaitRule, brief_from_detail, judge
 from platyspark_provider.core.ports import AttemptRef, LogTail
 from platyspark_provider.core.profiles import profiles_from_mapping
 from platyspark_provider.core.records import Record
@@ -84,7 +84,7 @@ def test_log_without_a_prefix_is_given_up_at_once_and_the_task_goes_on() -> None
     desk.pass_once()
     detail = desk.detail(app_id)
     assert detail.attempt.log_state is LogState.MISSING
-    assert judge(brief_from_detail(detail), 1, at=desk.clock.now(), log_wait_s=120) is Outcome.ENDED
+    assert judge(brief_from_detail(detail), 1, at=desk.clock.now(), rule=WaitRule()) is Outcome.ENDED
     assert detail.attempt.failure is not None
     assert detail.attempt.failure.is_complete
     assert "set log_uri" in str(detail.attempt.failure.hint)
@@ -128,6 +128,18 @@ def test_log_with_nul_bytes_is_kept_without_them() -> None:
     assert (attempt.log_state, attempt.failure.klass) == (LogState.ARRIVED, FailureClass.USER)
     assert "\x00" not in f"{attempt.log_tail}{attempt.failure}"
     assert "ab" in str(attempt.log_tail)
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed"])
+def test_log_with_a_result_keeps_it_whichever_stream_it_came_by(state: Any) -> None:
+    desk, fake, (first, second, third) = ended(state, count=3)
+    result = 'platyspark-result: {"rows": 5}\n'
+    fake.write_log(desk.run_name(first), f"INFO started\n{result}INFO stopped\n" + "x" * 40_000, "out\n" * 20_000)
+    fake.write_log(desk.run_name(second), result, result.replace("5", "6"))
+    fake.write_log(desk.run_name(third), "rows: 5", "")
+    desk.pass_once()
+    desk.pass_once()
+    assert [attempt_of(desk, app_id).result for app_id in (first, second, third)] == [{"rows": 5}, {"rows": 6}, None]
 
 
 def test_log_that_can_not_be_read_is_given_up_at_the_deadline() -> None:

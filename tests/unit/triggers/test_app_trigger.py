@@ -80,7 +80,7 @@ def test_app_trigger_is_of_the_kind_that_airflow_shares() -> None:
 @pytest.mark.parametrize(
     "one",
     [
-        AppTrigger(app_id=4, generation=2, conn_id="c", poll_s=7, log_wait_s=5.0, max_blind_s=60.0),
+        AppTrigger(app_id=4, generation=2, conn_id="c", poll_s=7, log_wait_s=5.0, max_blind_s=60.0, log_on_success=True),
         AppTrigger(app_id=4, generation=2, conn_id="c"),
         ObserverTrigger(conn_id="c", due=10.0, until=20.0),
     ],
@@ -95,7 +95,8 @@ def test_trigger_serialize_round_trip_keeps_every_field(one: Any) -> None:
 
 
 def test_app_trigger_fields_of_an_older_version_are_enough() -> None:
-    assert AppTrigger(app_id=1, generation=1, conn_id="c").fields()["poll_s"] == 10.0
+    fields = AppTrigger(app_id=1, generation=1, conn_id="c").fields()
+    assert (fields["poll_s"], fields["log_on_success"]) == (10.0, False)
 
 
 async def test_app_trigger_two_tasks_share_one_loop_and_get_their_own_event(
@@ -206,6 +207,23 @@ async def test_app_trigger_failed_run_waits_for_its_log(desk: Desk, api: str, tr
     await until(lambda: last_sighted(key) is not seen)
     assert not task.done()
     desk.backend.write_log(desk.run_name(app_id), "Traceback ...")
+    desk.pass_once()
+    assert (await asyncio.wait_for(task, LONG_S))["outcome"] == "ended"
+
+
+async def test_app_trigger_of_a_task_that_wants_the_result_waits_for_the_log_of_a_success(
+    desk: Desk, api: str, triggerer: Triggerer
+) -> None:
+    app_id = submitted(desk)
+    finish(desk, app_id)
+    assert desk.detail(app_id).attempt.phase is AppPhase.SUCCEEDED
+    task = triggerer.start(trigger(app_id, log_on_success=True))
+    key = stream_key(CONN_ID, FAST_S)
+    await until(lambda: last_sighted(key) is not None)
+    seen = last_sighted(key)
+    await until(lambda: last_sighted(key) is not seen)
+    assert not task.done()
+    desk.backend.write_log(desk.run_name(app_id), 'platyspark-result: {"rows": 1}')
     desk.pass_once()
     assert (await asyncio.wait_for(task, LONG_S))["outcome"] == "ended"
 
