@@ -10,13 +10,13 @@ import pytest
 from platyspark_provider.airflow_core.dags import DagState
 from platyspark_provider.cli.doctor.checks import EVERYWHERE, Check, Finding, Status, run_checks
 from platyspark_provider.cli.doctor.database_checks import (
-    age,
     judge_airflow,
     judge_dags,
     judge_database,
     judge_passes,
     skew_finding,
 )
+from platyspark_provider.cli.words import age
 from platyspark_provider.errors import NotAllowed
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -123,7 +123,6 @@ def test_judge_passes_by_the_ends_of_leases() -> None:
         "watchdog": NOW - timedelta(minutes=20),
         "observer:eu": NOW + timedelta(seconds=30),
         "observer:us": NOW - timedelta(hours=3),
-        "other": NOW,
     }
     found = [(one.status.value, one.found) for one in judge_passes(ends, NOW)]
     assert found == [

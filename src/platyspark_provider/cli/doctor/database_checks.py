@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from platyspark_provider import __version__
 from platyspark_provider.cli.doctor.checks import EVERYWHERE, SERVER, Check, Finding, Status
+from platyspark_provider.cli.passes import OBSERVER, WATCHDOG, pass_ends
+from platyspark_provider.cli.words import age
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -146,40 +148,25 @@ def judge_dags(check: str, dag_id: str, dags: "Sequence[DagState]", now: datetim
 def check_passes() -> Iterator[Finding]:
     """Tell from the leases when a pass was made last, by the watchdog and for each target."""
     from platyspark_provider.cli.running import open_store
-    from platyspark_provider.store.tables import lease
 
     with open_store() as store:
         now = store.now()
-    with _engine().connect() as connection:
-        rows = connection.execute(lease.select().order_by(lease.c.name)).all()
-    ends = {row.name: datetime.fromtimestamp(row.until_ms / 1000, tz=UTC) for row in rows}
-    yield from judge_passes(ends, now)
+    yield from judge_passes(pass_ends(), now)
 
 
 def judge_passes(ends: dict[str, datetime], now: datetime) -> Iterator[Finding]:
     """Return one finding per lease that passes take; a target without open work has none."""
     fix = "airflow dags trigger platyspark_watchdog, then read its log"
-    if "watchdog" not in ends:
+    if WATCHDOG not in ends:
         yield Finding(check="passes", status=Status.WARN, found="The watchdog has made no pass yet.", fix=fix)
     for name, end in ends.items():
-        if name != "watchdog" and not name.startswith("observer:"):
-            continue
-        who = "The watchdog" if name == "watchdog" else f"The observer of target {name.removeprefix('observer:')}"
+        who = "The watchdog" if name == WATCHDOG else f"The observer of target {name.removeprefix(OBSERVER)}"
         if end > now:
             yield Finding(check="passes", status=Status.OK, found=f"{who} is at work.")
-        elif name == "watchdog" and now - end > LATE:
+        elif name == WATCHDOG and now - end > LATE:
             yield Finding(check="passes", status=Status.FAIL, found=f"{who} made its last pass {age(now - end)} ago.", fix=fix)
         else:
             yield Finding(check="passes", status=Status.OK, found=f"{who} was at work until {age(now - end)} ago.")
-
-
-def age(span: timedelta) -> str:
-    """Return a span for people: `40 s`, `12 min`, `3 h`, `2 days`."""
-    seconds = max(0.0, span.total_seconds())
-    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{seconds / 86_400:.0f} days"
 
 
 def _engine() -> "sa.Engine":
