@@ -102,6 +102,10 @@ class EmrSim:
         """Return the number of calls by access key and operation; other services than EMR's stand as `service:operation`."""
         return dict(self._control("GET", "callers"))
 
+    def events(self) -> dict[str, int]:
+        """Return how many events were made, sent, lost, doubled, delayed, reordered and failed, and how many are `waiting`."""
+        return dict(self._control("GET", "events"))
+
     def now(self) -> float:
         """Return the simulation's epoch seconds."""
         return float(self._control("GET", "clock")["now"])

@@ -31,6 +31,9 @@ class SimConfig:
     :param idle_clock_speed: 60 makes the auto-termination clock run a minute each second
     :param steps_stuck: accept steps but never start them
     :param yarn_reachable: False closes connections to the ResourceManager without an answer
+    :param events_queue_url: where events of clusters and steps are sent, "" for nowhere
+    :param event_loss: share of events, 0 to 1, that is never sent; likewise `event_double` sent twice, `event_reorder` sent after
+        the next one, `event_delay` sent up to `event_delay_s` late; `event_seed` makes the choice repeatable
     """
 
     clock_speed: float = 1.0
@@ -49,6 +52,13 @@ class SimConfig:
     idle_clock_speed: float = 1.0
     steps_stuck: bool = False
     yarn_reachable: bool = True
+    events_queue_url: str = ""
+    event_loss: float = 0.0
+    event_double: float = 0.0
+    event_reorder: float = 0.0
+    event_delay: float = 0.0
+    event_delay_s: float = 5.0
+    event_seed: float = 0.0
 
     def update(self, changes: dict[str, Any]) -> None:
         """Change knobs by name, all or none.
@@ -70,19 +80,25 @@ class SimConfig:
 
 _KINDS = {field.name: field.type for field in fields(SimConfig)}
 _VALUES = attrgetter(*_KINDS)
+_SHARES = frozenset({"event_loss", "event_double", "event_reorder", "event_delay"})
 
 
 def _checked(name: str, value: Any) -> Any:
     if name not in _KINDS:
         raise ConfigError(f"unknown setting {name!r}; known: {', '.join(sorted(_KINDS))}")
-    if name == "throttle":
-        if value not in THROTTLE_MODES:
-            raise ConfigError(f"throttle is one of {', '.join(THROTTLE_MODES)}, not {value!r}")
+    if name == "throttle" and value not in THROTTLE_MODES:
+        raise ConfigError(f"throttle is one of {', '.join(THROTTLE_MODES)}, not {value!r}")
+    kind = _KINDS[name]
+    if kind is bool or kind is str:
+        if not isinstance(value, kind):
+            raise ConfigError(f"{name} is {'true or false' if kind is bool else 'a text'}, not {value!r}")
         return value
-    if _KINDS[name] is bool:
-        if not isinstance(value, bool):
-            raise ConfigError(f"{name} is true or false, not {value!r}")
-        return value
+    return _checked_number(name, value)
+
+
+def _checked_number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         raise ConfigError(f"{name} is a number of at least 0, not {value!r}")
+    if name in _SHARES and value > 1:
+        raise ConfigError(f"{name} is a share from 0 to 1, not {value!r}")
     return float(value)

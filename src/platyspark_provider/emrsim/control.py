@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from platyspark_provider.emrsim.engine import Engine
+from platyspark_provider.emrsim.event_sender import EventSender
 from platyspark_provider.emrsim.faults import FaultPlan
 from platyspark_provider.emrsim.journal import Journal
 from platyspark_provider.emrsim.planted import checked_number
@@ -24,17 +25,19 @@ Answer = tuple[int, Any]
 class Control:
     """Serve the control route to WSGI; it needs no credentials, as the server listens on loopback only."""
 
-    def __init__(self, engine: Engine, journal: Journal, faults: FaultPlan, throttle: Throttle) -> None:
+    def __init__(self, engine: Engine, journal: Journal, faults: FaultPlan, throttle: Throttle, events: EventSender) -> None:
         self._engine = engine
         self._journal = journal
         self._faults = faults
         self._throttle = throttle
+        self._events = events
         self._routes: dict[tuple[str, str], Callable[[dict[str, Any], str], Answer]] = {
             ("GET", "health"): self._health,
             ("GET", "journal"): self._read_journal,
             ("DELETE", "journal"): self._clear_journal,
             ("GET", "counters"): self._counters,
             ("GET", "callers"): self._callers,
+            ("GET", "events"): self._read_events,
             ("GET", "clock"): self._read_clock,
             ("POST", "clock"): self._advance_clock,
             ("GET", "config"): self._read_config,
@@ -90,6 +93,9 @@ class Control:
 
     def _callers(self, _given: dict[str, Any], _rest: str) -> Answer:
         return 200, self._journal.callers()
+
+    def _read_events(self, _given: dict[str, Any], _rest: str) -> Answer:
+        return 200, self._events.counters()
 
     def _read_clock(self, _given: dict[str, Any], _rest: str) -> Answer:
         return 200, {"now": self._engine.clock(), "speed": self._engine.config.clock_speed}

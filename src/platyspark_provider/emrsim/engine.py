@@ -31,8 +31,9 @@ class Engine:
     Order of every change: decide, save, then act on processes. A crash after the save leaves an unfinished act, which
     `recover` repeats; the runner takes each launch once by its step id. News of changes lost in a crash stay lost.
 
+    `on_changes` is given each commit's changes of state under the lock, so it must not wait.
+
     :param clock: None goes on where the clock of an earlier run on the same state would be
-    :param on_changes: given each commit's changes of state under the lock, so it must not wait
     """
 
     def __init__(
@@ -43,7 +44,6 @@ class Engine:
         config: SimConfig,
         clock: Clock | None = None,
         endpoint_url: str = "",
-        on_changes: Callable[[Sequence[StateChange]], None] = lambda _changes: None,
     ) -> None:
         self.lock = threading.RLock()
         self.config = config
@@ -52,7 +52,7 @@ class Engine:
         self.endpoint_url = endpoint_url
         self.launch_failures = LaunchFailures()
         self.scripts = StepScripts(state.load_setting("step_scripts").get("scripts"))
-        self._on_changes = on_changes
+        self.on_changes: Callable[[Sequence[StateChange]], None] = lambda _changes: None
         self._state = state
         self._clusters = state.load()
         self._steps = {step.id: (cluster, step) for cluster in self._clusters.values() for step in cluster.steps}
@@ -245,7 +245,7 @@ class Engine:
         self._state.save(self._live.values())
         self._carry_out(effects)
         if changes := [change for cluster in self._live.values() for change in cluster.news]:
-            self._on_changes(sorted(changes, key=lambda change: change.at))
+            self.on_changes(sorted(changes, key=lambda change: change.at))
             for cluster in self._live.values():
                 cluster.news.clear()
         for cluster in [cluster for cluster in self._live.values() if cluster.is_ended]:
@@ -273,5 +273,12 @@ class Engine:
 
 
 def _launch(cluster: ClusterRecord, step: StepRecord) -> StepLaunch:
-    log_uri = cluster.request.get("LogUri")
-    return StepLaunch(cluster_id=cluster.id, step_id=step.id, name=step.name, jar=step.jar, args=tuple(step.args), log_uri=log_uri)
+    return StepLaunch(
+        cluster_id=cluster.id,
+        step_id=step.id,
+        name=step.name,
+        jar=step.jar,
+        args=tuple(step.args),
+        log_uri=cluster.request.get("LogUri"),
+        release_label=cluster.request.get("ReleaseLabel"),
+    )

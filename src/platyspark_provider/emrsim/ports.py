@@ -15,6 +15,7 @@ class StepLaunch:
     jar: str
     args: tuple[str, ...]
     log_uri: str | None
+    release_label: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ class StateChange:
     step_name: str | None = None
     action_on_failure: str | None = None
     started: float | None = None
+    has_steps: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +201,7 @@ class ClusterRecord:
                 state=self.state,
                 code=self.reason_code,
                 message=self.reason_message,
+                has_steps=bool(self.steps),
             )
         )
 

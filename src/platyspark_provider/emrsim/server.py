@@ -14,6 +14,7 @@ from platyspark_provider.emrsim.config import SimConfig
 from platyspark_provider.emrsim.control import Control
 from platyspark_provider.emrsim.emr_endpoint import EmrEndpoint, pause
 from platyspark_provider.emrsim.engine import Engine
+from platyspark_provider.emrsim.event_sender import EventSender
 from platyspark_provider.emrsim.faults import ConnectionDropped, FaultPlan
 from platyspark_provider.emrsim.journal import Journal
 from platyspark_provider.emrsim.ports import StepRunner
@@ -64,13 +65,15 @@ class EmrSimServer:
         runner, yarn = make_parts(data_dir, self.url, config)
         self.engine = Engine(state=state, runner=runner, config=config, endpoint_url=self.url)
         self.engine.save_config()
+        self._events = EventSender(config, self.engine.clock)
+        self.engine.on_changes = self._events.take
         self._journal = Journal(data_dir / "journal.jsonl")
         self._faults = FaultPlan(operation_names())
         throttle = Throttle(self.engine.clock)
         self._http.app = _Router(
             engine=self.engine,
             emr=EmrEndpoint(self.engine, self._journal, self._faults, throttle),
-            control_route=Control(self.engine, self._journal, self._faults, throttle),
+            control_route=Control(self.engine, self._journal, self._faults, throttle, self._events),
             yarn=yarn,
             services=AwsServices(data_dir / "s3", self._journal, self.engine.clock, before_call=lambda: pause(config.services_latency_s)),
         )
@@ -79,10 +82,12 @@ class EmrSimServer:
         """Finish what a crash left undone, then answer requests until `shutdown`."""
         self.engine.recover()
         self.engine.run(every_s=TICK_S)
+        self._events.start()
         self._http.serve_forever(poll_interval=0.05)
 
     def shutdown(self) -> None:
         """Make `serve_forever` return; call it from another thread."""
+        self._events.close()
         self._http.shutdown()
 
     def close(self) -> None:

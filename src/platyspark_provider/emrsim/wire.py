@@ -6,7 +6,6 @@ from typing import Any
 
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StringShape, StructureShape
-from botocore.validate import ParamValidator
 
 TARGET_PREFIX = "ElasticMapReduce."
 # The model spells astral characters as UTF-16 surrogate pairs, in two ways; Python needs code points.
@@ -86,11 +85,11 @@ def check_reply(operation: str, reply: dict[str, Any]) -> None:
         if reply:
             raise ReplyError(f"{operation} answers nothing, got {sorted(reply)}")
         return
-    report = ParamValidator().validate(reply, shape)
-    if report.has_errors():
-        raise ReplyError(f"{operation}: {report.generate_report()}")
     problems: list[str] = []
-    _Checker(problems).check(shape, reply, "")
+    try:
+        _Checker(problems, refuses_unknown=True).check(shape, reply, "")
+    except EmrError as error:
+        raise ReplyError(f"{operation}: {error}") from error
     if problems:
         raise ReplyError(f"{operation}: {'; '.join(problems)}")
 
@@ -132,8 +131,9 @@ _PYTHON_TYPES: dict[str, tuple[type, str]] = {
 class _Checker:
     """Walk a value along its shape; problems are worded as AWS words them, wrong types end the walk."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], *, refuses_unknown: bool = False) -> None:
         self._problems = problems
+        self._refuses_unknown = refuses_unknown
 
     def check(self, shape: Shape, value: Any, path: str) -> Any:
         self._check_type(shape, value)
@@ -159,6 +159,8 @@ class _Checker:
     def _check_structure(self, shape: StructureShape, value: dict[str, Any], path: str) -> dict[str, Any]:
         prefix = f"{path}." if path else ""
         checked = {}
+        if self._refuses_unknown and not value.keys() <= shape.members.keys():
+            self._problems.append(f"'{path}' has no members {sorted(value.keys() - shape.members.keys())}")
         for name, member in shape.members.items():
             here = prefix + name[0].lower() + name[1:]
             if value.get(name) is not None:
