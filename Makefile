@@ -18,6 +18,10 @@ tools:  ## Install missing Debian packages (python, java) as root, or print the 
 setup:  ## Build .venv from requirements.lock and fetch Spark's S3 jars; quick when both are current
 	@.ci/setup
 
+.PHONY: setup-tests
+setup-tests:  ## As setup, and Spark 3.5 into .cache, which only tests run
+	@.ci/setup --tests
+
 .PHONY: demo
 demo:  ## Start Airflow, PostgreSQL and a local EMR endpoint, run flight_delays, print the URLs; Ctrl-C stops it all
 	@started=$$(date +%s); .ci/setup; exec $(BIN)/python -m demo up --started-at $$started
@@ -41,7 +45,7 @@ check: lint  ## Lint and unit tests
 	@$(BIN)/pytest -q -n 2 --dist worksteal tests/unit
 
 .PHONY: test
-test: tools lint  ## Everything: lint, then all tests with real servers and Spark, and coverage; the end-to-end ones share one Airflow
+test: tools setup-tests lint  ## Everything: lint, then all tests with real servers and Spark, and coverage; the end-to-end ones share one Airflow
 	@$(BIN)/coverage erase
 	@$(BIN)/pytest -q -n 2 --dist worksteal --cov --cov-report= --ignore tests/e2e tests
 	@$(BIN)/pytest -q --cov --cov-append --cov-report=term:skip-covered tests/e2e
@@ -55,5 +59,6 @@ format: setup  ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 .PHONY: lock
-lock: setup  ## Resolve requirements.lock from pyproject.toml, keeping versions that still fit
+lock: setup  ## Resolve both lock files, keeping versions that still fit
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra demo --group dev pyproject.toml -o requirements.lock
+	@echo 'pyspark==3.5.*' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 - -o requirements-spark35.lock

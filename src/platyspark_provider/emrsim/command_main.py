@@ -45,13 +45,13 @@ def _spark_submit(args: Sequence[str]) -> int:
     if mark is None or step is None or step.launch() is None:
         sys.stderr.write(_NO_STEP)
         return 1
-    caller = Caller(cluster_id=parse_mark(mark)[1], mark=mark, environment=os.environ)
+    caller = Caller(cluster_id=parse_mark(mark)[1], mark=mark, spark=step.spark(), environment=os.environ)
     return run_spark_submit(args, step, caller, terminator).code
 
 
 def _site(mark: str) -> Site:
     data_dir, _ = parse_mark(mark)
-    return Site(data_dir=data_dir, endpoint_url="", jars_dir=data_dir)
+    return Site(data_dir=data_dir, endpoint_url="")
 
 
 def _yarn(args: Sequence[str]) -> int:

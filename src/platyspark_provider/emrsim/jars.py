@@ -73,12 +73,15 @@ def pinned_jars(line: str) -> tuple[PinnedJar, ...]:
     return jars
 
 
-def default_dest() -> Path:
-    """Return `.cache/s3a/<line>` of the project the package runs from, else of the user's cache folder."""
+def default_dest(line: str | None = None) -> Path:
+    """Return `.cache/s3a/<line>` of the project the package runs from, else of the user's cache folder.
+
+    :param line: None for the installed pyspark's
+    """
     checkout = Path(__file__).resolve().parents[3]
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "platyspark"
     base = checkout / ".cache" if (checkout / "pyproject.toml").is_file() else user_cache
-    return base / "s3a" / spark_line()
+    return base / "s3a" / (line or spark_line())
 
 
 def ensure_jars(dest: Path, line: str | None = None) -> Path:
@@ -166,7 +169,8 @@ def _advice(problem: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Fetch and verify the jars and make the class archive; print the folder."""
-    from platyspark_provider.emrsim.runner_archive import ensure_archive  # it needs this module
+    from platyspark_provider.emrsim.runner_archive import ensure_archive  # they need this module
+    from platyspark_provider.emrsim.spark_homes import SparkHome
 
     parser = argparse.ArgumentParser(prog="python -m platyspark_provider.emrsim.jars", description="Prepare what emrsim's Spark jobs need.")
     parser.add_argument("--dest", type=Path, default=None, help="folder to fill (default: .cache/s3a/<spark line>)")
@@ -174,9 +178,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-archive", action="store_true", help="don't make the class archive that halves a driver's start")
     options = parser.parse_args(argv)
     try:
-        dest = ensure_jars(options.dest or default_dest(), options.line).resolve()
+        dest = ensure_jars(options.dest or default_dest(options.line), options.line).resolve()
         if not options.no_archive and options.line in {None, spark_line()}:
-            ensure_archive(dest)
+            ensure_archive(SparkHome(home=spark_home(), jars_dir=dest))
     except (JarsError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from platyspark_provider.emrsim.jars import default_dest
 from platyspark_provider.emrsim.logs import LogShipper, step_log_uri
 from platyspark_provider.emrsim.ports import StepExit, StepLaunch, YarnApplication
 from platyspark_provider.emrsim.runner_commands import package_root, write_commands
@@ -31,6 +30,7 @@ from platyspark_provider.emrsim.runner_process import (
     take_exit_code,
 )
 from platyspark_provider.emrsim.runner_records import Site, StepFolder, read_json, read_tail, write_json
+from platyspark_provider.emrsim.spark_homes import SparkHomes
 from platyspark_provider.emrsim.yarn_apps import (
     ENDED_STATES,
     ApplicationDetails,
@@ -56,19 +56,20 @@ class RunnerConfig(Protocol):
 
 
 class SparkRunner:
-    """Run steps with the installed pyspark.
+    """Run steps with the Spark that their cluster's release label asks for.
 
     :param data_dir: where records, working folders and logs live
     :param endpoint_url: the address under which jobs reach S3 and the other services
     :param config: read at use, so a changed knob counts at once
-    :param jars_dir: the s3a jars; fetched there by the first step when missing
+    :param sparks: None for the installed pyspark alone; what it needs for `s3://` is fetched by the first step when missing
     :param log_interval_s: how often the logs of a process that still runs reach S3
     """
 
     def __init__(
-        self, *, data_dir: Path, endpoint_url: str, config: RunnerConfig, jars_dir: Path | None = None, log_interval_s: float = 60.0
+        self, *, data_dir: Path, endpoint_url: str, config: RunnerConfig, sparks: SparkHomes | None = None, log_interval_s: float = 60.0
     ) -> None:
-        self._site = Site(data_dir=data_dir.resolve(), endpoint_url=endpoint_url, jars_dir=jars_dir or default_dest())
+        self._site = Site(data_dir=data_dir.resolve(), endpoint_url=endpoint_url)
+        self._sparks = sparks or SparkHomes()
         for name in ("steps", "yarn", "clusters", "stopping"):
             (self._site.data_dir / name).mkdir(parents=True, exist_ok=True)
         write_commands(self._site.data_dir)
@@ -87,7 +88,7 @@ class SparkRunner:
         """Start the step's process; a step that was launched before is left alone."""
         step = self._site.step(launch.step_id)
         with self._lock:
-            is_new = step.create(launch, self._site)
+            is_new = step.create(launch, self._site, self._sparks.of_release(launch.release_label))
             if not is_new and (step.has("begun") or step.exit() is not None or step.process() is not None):
                 return
             self._open[step.id] = step
@@ -161,7 +162,8 @@ class SparkRunner:
 
     def _spawn(self, step: StepFolder, launch: StepLaunch) -> int:
         step.work.mkdir(parents=True, exist_ok=True)
-        env = {**base_environment(self._site, self._site.cluster_mark(launch.cluster_id)), "PYTHONPATH": package_root()}
+        mark = self._site.cluster_mark(launch.cluster_id)
+        env = {**base_environment(self._site, step.spark(), mark), "PYTHONPATH": package_root()}
         command = [sys.executable, "-m", "platyspark_provider.emrsim.step_main", str(step.path)]
         with step.log("stdout").open("ab") as out, step.log("stderr").open("ab") as err:
             return start_session(command, cwd=step.work, env=env, stdout=out, stderr=err)

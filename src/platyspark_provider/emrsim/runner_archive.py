@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platyspark_provider.emrsim.jars import find_java, spark_home
+from platyspark_provider.emrsim.jars import find_java
 from platyspark_provider.emrsim.spark_args import format_properties
+from platyspark_provider.emrsim.spark_homes import SparkHome
 
 _TIMEOUT_S = 300.0
 # refused connections are enough to load the S3 client's classes
@@ -67,9 +68,9 @@ class ClassArchive:
         return self.path.is_file()
 
 
-def class_archive(jars_dir: Path) -> ClassArchive:
-    """Return the place of the archive for this machine's JVM, pyspark and jars; it need not exist."""
-    core = next((spark_home() / "jars").glob("spark-core_*.jar"))
+def class_archive(spark: SparkHome) -> ClassArchive:
+    """Return the place of the archive for this machine's JVM and a Spark; it need not exist."""
+    core, jars_dir = spark.core_jar, spark.jars_dir
     parts = (_java_release(), str(core), str(core.stat().st_mtime_ns), str(jars_dir), str(jars_dir.stat().st_mtime_ns))
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     folder = jars_dir.parent / "class-archive"
@@ -91,38 +92,37 @@ def path_option(name: str, path: Path) -> str:
     return f'"{escaped}"'
 
 
-def ensure_archive(jars_dir: Path) -> ClassArchive:
+def ensure_archive(spark: SparkHome) -> ClassArchive:
     """Make the archive unless it exists, by one run of a small Spark job (about 20 s); several processes may call it at once.
 
     :raises subprocess.SubprocessError: the job failed
     """
-    archive = class_archive(jars_dir)
+    archive = class_archive(spark)
     with (archive.path.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not archive.exists:
-            _make(archive, jars_dir)
+            _make(archive, spark)
     return archive
 
 
-def _make(archive: ClassArchive, jars_dir: Path) -> None:
+def _make(archive: ClassArchive, spark: SparkHome) -> None:
     with tempfile.TemporaryDirectory(dir=archive.path.parent, prefix=".making-") as folder:
         work = Path(folder)
         (work / "job.py").write_text(_JOB, encoding="utf-8")
-        conf = {**_CONF, "spark.driver.extraClassPath": f"{jars_dir}/*", "spark.local.dir": folder}
+        conf = {**_CONF, "spark.driver.extraClassPath": f"{spark.jars_dir}/*", "spark.local.dir": folder}
         (work / "spark.conf").write_text(format_properties(conf), encoding="utf-8")
-        submit = str(spark_home() / "bin" / "spark-submit")
-        command = [submit, "--properties-file", str(work / "spark.conf"), str(work / "job.py"), f"file:{work}/table"]
-        env = {**os.environ, **_environment(archive, work)}
+        command = [spark.submit, "--properties-file", str(work / "spark.conf"), str(work / "job.py"), f"file:{work}/table"]
+        env = {**os.environ, **_environment(archive, spark, work)}
         log = work / "log"
         with log.open("wb") as output:
             subprocess.run(command, cwd=work, env=env, stdout=output, stderr=output, timeout=_TIMEOUT_S, check=True)
         (work / "new.jsa").rename(archive.path)
 
 
-def _environment(archive: ClassArchive, work: Path) -> Mapping[str, str]:
+def _environment(archive: ClassArchive, spark: SparkHome, work: Path) -> Mapping[str, str]:
     dump = path_option("-XX:ArchiveClassesAtExit", work / "new.jsa")
     return {
-        "SPARK_HOME": str(spark_home()),
+        "SPARK_HOME": str(spark.home),
         "SPARK_CONF_DIR": str(archive.conf_dir),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_SUBMIT_OPTS": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC {dump} -Xlog:cds*=off",

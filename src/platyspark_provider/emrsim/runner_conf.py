@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from platyspark_provider.emrsim.jars import spark_home, spark_line
 from platyspark_provider.emrsim.runner_archive import class_archive, java_options, path_option
 from platyspark_provider.emrsim.runner_fetch import Localized
 from platyspark_provider.emrsim.runner_process import MARKER
 from platyspark_provider.emrsim.runner_records import Site, StepFolder, bin_folder
 from platyspark_provider.emrsim.spark_args import Submission, format_properties
+from platyspark_provider.emrsim.spark_homes import SparkHome
 
 _INHERITED = ("HOME", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")  # in the order in which they count
@@ -47,10 +47,11 @@ class Caller:
 
     cluster_id: str
     mark: str
+    spark: SparkHome
     environment: Mapping[str, str] = field(repr=False)
 
 
-def base_environment(site: Site, mark: str) -> dict[str, str]:
+def base_environment(site: Site, spark: SparkHome, mark: str) -> dict[str, str]:
     """Return the environment of everything on a cluster: nothing of emrsim's own but paths and locale, and the way to AWS.
 
     :param mark: tells whose process it is (`Site.cluster_mark`); a step hands its own one on
@@ -59,14 +60,14 @@ def base_environment(site: Site, mark: str) -> dict[str, str]:
     binaries = (
         str(bin_folder(site.data_dir)),
         str(Path(sys.executable).parent),
-        str(spark_home() / "bin"),
+        str(spark.home / "bin"),
         os.environ.get("PATH", os.defpath),
     )
     return env | {
         "PATH": os.pathsep.join(binaries),
         "USER": "hadoop",
         "HADOOP_USER_NAME": "hadoop",
-        "SPARK_HOME": str(spark_home()),
+        "SPARK_HOME": str(spark.home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LOCAL_HOSTNAME": "127.0.0.1",
         "PYSPARK_PYTHON": sys.executable,
@@ -89,18 +90,18 @@ def driver_environment(site: Site, caller: Caller, submission: Submission, work:
 
     `spark.executorEnv.*` counts in both.
     """
-    archive = class_archive(site.jars_dir)
+    archive = class_archive(caller.spark)
     if submission.deploy_mode == "client":
         inherited, own = dict(caller.environment), {}
     else:
         handed_on = {name: caller.environment[name] for name in _CLIENT_TO_MASTER if name in caller.environment}
-        inherited, own = base_environment(site, caller.mark) | handed_on, submission.env_of("spark.yarn.appMasterEnv.")
+        inherited, own = base_environment(site, caller.spark, caller.mark) | handed_on, submission.env_of("spark.yarn.appMasterEnv.")
     options = inherited.get("SPARK_SUBMIT_OPTS", "")
     scratch = path_option("-Djava.io.tmpdir", work / "scratch")
     jvm = f"{_LEAN_JVM} {_collector(submission, options)} {java_options(archive)} {scratch}"
     return {
         **inherited,
-        "SPARK_HOME": str(spark_home()),
+        "SPARK_HOME": str(caller.spark.home),
         "SPARK_CONF_DIR": str(archive.conf_dir),
         "SPARK_SUBMIT_OPTS": f"{jvm} {options}",
         "SPARK_LAUNCHER_OPTS": _LEAN_JVM,
@@ -122,11 +123,10 @@ def _locale() -> dict[str, str]:
     return {"LANG": own if is_utf8 else "C.UTF-8", "LC_ALL": own if is_utf8 else "C.UTF-8"}
 
 
-def driver_command(submission: Submission, resources: Localized, conf_file: Path) -> list[str]:
+def driver_command(spark: SparkHome, submission: Submission, resources: Localized, conf_file: Path) -> list[str]:
     """Return the inner spark-submit; its conf lies in a file, so that no value shows in the process list."""
     main_class = ["--class", submission.main_class] if submission.main_class else []
-    submit = [str(spark_home() / "bin" / "spark-submit"), "--properties-file", str(conf_file)]
-    return [*submit, *main_class, resources.primary, *submission.app_args]
+    return [spark.submit, "--properties-file", str(conf_file), *main_class, resources.primary, *submission.app_args]
 
 
 def write_conf(path: Path, conf: Mapping[str, str]) -> None:
@@ -135,7 +135,9 @@ def write_conf(path: Path, conf: Mapping[str, str]) -> None:
     path.write_text(format_properties(conf), encoding="utf-8")
 
 
-def driver_conf(site: Site, submission: Submission, resources: Localized, application_id: str, work: Path) -> dict[str, str]:
+def driver_conf(
+    site: Site, spark: SparkHome, submission: Submission, resources: Localized, application_id: str, work: Path
+) -> dict[str, str]:
     """Return the whole conf of the inner spark-submit.
 
     :param application_id: what the job sees as its application id, as on YARN
@@ -144,7 +146,7 @@ def driver_conf(site: Site, submission: Submission, resources: Localized, applic
     lists = {"spark.submit.pyFiles": resources.py_files, "spark.files": resources.files, "spark.jars": resources.jars}
     return {
         **_DEFAULTS,
-        **_s3_conf(site),
+        **_s3_conf(site, spark),
         "spark.sql.warehouse.dir": f"file:{work}/spark-warehouse",
         "spark.local.dir": str(work / "scratch"),
         "spark.ui.port": str(free_port()),
@@ -155,13 +157,13 @@ def driver_conf(site: Site, submission: Submission, resources: Localized, applic
         "spark.submit.deployMode": "client",
         "spark.test.appId": application_id,  # LocalSchedulerBackend's application id
         "spark.yarn.app.id": application_id,
-        "spark.driver.extraClassPath": _joined_path(user.get("spark.driver.extraClassPath"), f"{site.jars_dir}/*"),
+        "spark.driver.extraClassPath": _joined_path(user.get("spark.driver.extraClassPath"), f"{spark.jars_dir}/*"),
     }
 
 
-def _s3_conf(site: Site) -> dict[str, str]:
+def _s3_conf(site: Site, spark: SparkHome) -> dict[str, str]:
     implementation = "org.apache.hadoop.fs.s3a.S3AFileSystem"
-    sdk = "com.amazonaws.auth" if spark_line().startswith("3.") else "software.amazon.awssdk.auth.credentials"
+    sdk = "com.amazonaws.auth" if spark.line.startswith("3.") else "software.amazon.awssdk.auth.credentials"
     settings = {
         "fs.s3.impl": implementation,
         "fs.s3n.impl": implementation,

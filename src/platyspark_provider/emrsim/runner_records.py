@@ -18,6 +18,7 @@ from typing import Any
 
 from platyspark_provider.emrsim.ports import StepLaunch
 from platyspark_provider.emrsim.runner_process import ProcessId
+from platyspark_provider.emrsim.spark_homes import SparkHome
 
 _APPLICATION_ID = re.compile(r"^application_(\d+)_(\d{4,})$")
 
@@ -66,7 +67,6 @@ class Site:
 
     data_dir: Path
     endpoint_url: str
-    jars_dir: Path
 
     def step(self, step_id: str) -> "StepFolder":
         """Return a step's folder (it need not exist)."""
@@ -178,13 +178,14 @@ class StepFolder(_ProcessFolder):
 
     __slots__ = ()
 
-    def create(self, launch: StepLaunch, site: Site) -> bool:
+    def create(self, launch: StepLaunch, site: Site, spark: SparkHome) -> bool:
         """Make the folder of a new step; False when the step was launched before."""
         self.path.mkdir(parents=True, exist_ok=True)
         if self.has("launch.json"):
             return False
-        fields = {**asdict(launch), "data_dir": str(site.data_dir), "endpoint_url": site.endpoint_url, "jars_dir": str(site.jars_dir)}
-        write_json(self.path / "launch.json", {**fields, "launched_at": time.time()})
+        where = {"data_dir": str(site.data_dir), "endpoint_url": site.endpoint_url}
+        runs = {"spark_home": str(spark.home), "jars_dir": str(spark.jars_dir)}
+        write_json(self.path / "launch.json", {**asdict(launch), **where, **runs, "launched_at": time.time()})
         return True
 
     def launch(self) -> StepLaunch | None:
@@ -193,12 +194,18 @@ class StepFolder(_ProcessFolder):
         if record is None:
             return None
         names = ("cluster_id", "step_id", "name", "jar", "log_uri")
-        return StepLaunch(args=tuple(record["args"]), **{name: record[name] for name in names})
+        fields = {name: record[name] for name in names}
+        return StepLaunch(args=tuple(record["args"]), release_label=record.get("release_label"), **fields)
 
     def site(self) -> Site:
         """Return the emrsim that launched the step."""
         record = read_json(self.path / "launch.json") or {}
-        return Site(data_dir=Path(record["data_dir"]), endpoint_url=str(record["endpoint_url"]), jars_dir=Path(record["jars_dir"]))
+        return Site(data_dir=Path(record["data_dir"]), endpoint_url=str(record["endpoint_url"]))
+
+    def spark(self) -> SparkHome:
+        """Return the Spark that runs the step's drivers."""
+        record = read_json(self.path / "launch.json") or {}
+        return SparkHome(home=Path(record["spark_home"]), jars_dir=Path(record["jars_dir"]))
 
     def launched_at(self) -> float:
         """Return the epoch second of the launch."""

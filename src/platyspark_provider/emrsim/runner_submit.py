@@ -35,7 +35,7 @@ def run_spark_submit(args: Sequence[str], step: StepFolder, caller: Caller, term
     site = step.site()
     try:
         submission = _resolve(args, step, site)
-        ensure_jars(site.jars_dir)
+        ensure_jars(caller.spark.jars_dir, caller.spark.line)
         app, resources = _stage(submission, site, caller)
     except SubmitError as error:
         return _failed(f"Error: {error}")
@@ -89,10 +89,10 @@ def _prepare(submission: Submission, resources: Localized, app: AppFolder, step:
     site = step.site()
     cwd, work = (app.work, app.work) if submission.deploy_mode == "cluster" else (Path.cwd(), step.work)
     conf_file = app.path / "spark.conf"
-    conf = driver_conf(site, submission, resources, app.id, work)
+    conf = driver_conf(site, caller.spark, submission, resources, app.id, work)
     write_conf(conf_file, conf)
     spec = {
-        "argv": driver_command(submission, resources, conf_file),
+        "argv": driver_command(caller.spark, submission, resources, conf_file),
         "env": driver_environment(site, caller, submission, work),
         "cwd": str(cwd),
         "scratch": str(work / "scratch"),
@@ -127,7 +127,7 @@ def _start_container(app: AppFolder, site: Site, caller: Caller) -> int:
     # not the step's own streams: its logs end with the step, the container's don't
     with (app.path / "container.log").open("ab") as log:
         command = [sys.executable, "-m", "platyspark_provider.emrsim.container_main", str(app.path)]
-        env = {**base_environment(site, caller.mark), "PYTHONPATH": package_root()}
+        env = {**base_environment(site, caller.spark, caller.mark), "PYTHONPATH": package_root()}
         return start_session(command, cwd=app.path, env=env, stdout=log, stderr=log)
 
 

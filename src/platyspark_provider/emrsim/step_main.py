@@ -33,13 +33,13 @@ def run_step(step: StepFolder, launch: StepLaunch, terminator: Terminator) -> Ch
         return _refused(f"{launch.jar}: emrsim runs command-runner.jar and script-runner.jar; {_OWN_JAR}")
     if not launch.args:
         return _refused(f"{jar} needs a {'command' if jar == 'command-runner.jar' else 'script'}")
-    env = base_environment(step.site(), os.environ[MARKER]) | step_environment(step, launch.cluster_id)
+    env = base_environment(step.site(), step.spark(), os.environ[MARKER]) | step_environment(step, launch.cluster_id)
     if jar == "script-runner.jar":
         return _run_script(launch.args, step, env, terminator)
     command, *args = launch.args
     match PurePosixPath(command).name:
         case "spark-submit":
-            caller = Caller(cluster_id=launch.cluster_id, mark=os.environ[MARKER], environment=env)
+            caller = Caller(cluster_id=launch.cluster_id, mark=os.environ[MARKER], spark=step.spark(), environment=env)
             return run_spark_submit(args, step, caller, terminator)
         case "yarn":
             return ChildEnd(code=run_yarn(args, step.site(), launch.cluster_id))

@@ -13,6 +13,7 @@ import pytest
 from platyspark_provider.emrsim.jars import default_dest, ensure_jars
 from platyspark_provider.emrsim.runner_archive import ensure_archive
 from platyspark_provider.emrsim.runner_commands import COMMANDS
+from platyspark_provider.emrsim.spark_homes import installed_spark
 from tests.integration.emrsim.runner_harness import CLUSTER, Harness, is_running, open_harness, s3_server, wait_for
 
 SCRIPT_RUNNER = "s3://eu-central-1.elasticmapreduce/libs/script-runner/script-runner.jar"
@@ -47,7 +48,7 @@ def harness(tmp_path: Path, endpoint_url: str) -> Iterator[Harness]:
 
 @pytest.fixture
 def _spark() -> None:
-    ensure_archive(ensure_jars(default_dest()))
+    ensure_archive(installed_spark(ensure_jars(default_dest())))
 
 
 def launched(address: str) -> tuple[str, str, str]:

@@ -13,6 +13,7 @@ import pytest
 
 from platyspark_provider.emrsim.jars import default_dest, ensure_jars
 from platyspark_provider.emrsim.runner_archive import ensure_archive
+from platyspark_provider.emrsim.spark_homes import installed_spark
 from tests.integration.emrsim.runner_harness import CLUSTER, Harness, is_running, open_harness, s3_server, wait_for
 
 pytestmark = pytest.mark.slow
@@ -79,7 +80,7 @@ raise RuntimeError("no luck")
 
 @pytest.fixture(scope="module")
 def endpoint_url() -> Iterator[str]:
-    ensure_archive(ensure_jars(default_dest()))
+    ensure_archive(installed_spark(ensure_jars(default_dest())))
     with s3_server() as url:
         yield url
 

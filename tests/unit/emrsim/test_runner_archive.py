@@ -4,16 +4,16 @@ import os
 from pathlib import Path
 
 from platyspark_provider.emrsim.runner_archive import class_archive, java_options, path_option
+from platyspark_provider.emrsim.spark_homes import SparkHome, installed_spark
 
 
-def jars_of(folder: Path) -> Path:
-    jars = folder / "jars"
-    jars.mkdir()
-    return jars
+def spark_of(folder: Path) -> SparkHome:
+    (folder / "jars").mkdir()
+    return installed_spark(folder / "jars")
 
 
 def test_java_options_use_the_archive_only_when_it_exists(tmp_path: Path) -> None:
-    archive = class_archive(jars_of(tmp_path))
+    archive = class_archive(spark_of(tmp_path))
     assert java_options(archive) == "-Xshare:auto"
     archive.path.touch()
 
@@ -25,14 +25,14 @@ def test_path_option_quotes_what_spark_would_split_or_unescape() -> None:
 
 
 def test_class_archive_of_changed_jars_is_another_file(tmp_path: Path) -> None:
-    jars = jars_of(tmp_path)
-    before = class_archive(jars)
-    os.utime(jars, (1, 1))
-    after = class_archive(jars)
+    spark = spark_of(tmp_path)
+    before = class_archive(spark)
+    os.utime(spark.jars_dir, (1, 1))
+    after = class_archive(spark)
 
     assert before.path != after.path
     assert before.conf_dir == after.conf_dir
 
 
 def test_class_archive_has_an_empty_conf_folder(tmp_path: Path) -> None:
-    assert list(class_archive(jars_of(tmp_path)).conf_dir.iterdir()) == []
+    assert list(class_archive(spark_of(tmp_path)).conf_dir.iterdir()) == []

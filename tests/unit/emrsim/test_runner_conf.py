@@ -9,6 +9,7 @@ from platyspark_provider.emrsim.runner_fetch import Localized
 from platyspark_provider.emrsim.runner_process import MARKER
 from platyspark_provider.emrsim.runner_records import Site
 from platyspark_provider.emrsim.spark_args import Submission, parse_command, resolve_submission
+from platyspark_provider.emrsim.spark_homes import SparkHome, installed_spark
 
 HERE = Localized(primary="/w/job.py", py_files=("/w/a.zip",), files=(), jars=("/w/x.jar",))
 
@@ -16,7 +17,11 @@ HERE = Localized(primary="/w/job.py", py_files=("/w/a.zip",), files=(), jars=("/
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     (tmp_path / "jars").mkdir()
-    return Site(data_dir=tmp_path, endpoint_url="http://127.0.0.1:9", jars_dir=tmp_path / "jars")
+    return Site(data_dir=tmp_path, endpoint_url="http://127.0.0.1:9")
+
+
+def spark(site: Site) -> SparkHome:
+    return installed_spark(site.data_dir / "jars")
 
 
 def submission(*args: str) -> Submission:
@@ -24,11 +29,11 @@ def submission(*args: str) -> Submission:
 
 
 def caller(site: Site, **exported: str) -> Caller:
-    return Caller(cluster_id="j-1", mark="mark", environment=base_environment(site, "mark") | exported)
+    return Caller(cluster_id="j-1", mark="mark", spark=spark(site), environment=base_environment(site, spark(site), "mark") | exported)
 
 
 def conf_of(site: Site, *args: str) -> dict[str, str]:
-    return driver_conf(site, submission(*args), HERE, "application_1_0001", Path("/w"))
+    return driver_conf(site, spark(site), submission(*args), HERE, "application_1_0001", Path("/w"))
 
 
 def test_driver_conf_replaces_yarn_by_local_spark_and_ships_what_was_fetched(site: Site) -> None:
@@ -51,8 +56,8 @@ def test_driver_conf_lets_the_user_win_over_defaults(site: Site) -> None:
 
 
 def test_driver_conf_keeps_s3_on_a_class_path_that_the_user_set(site: Site) -> None:
-    assert conf_of(site, "--driver-class-path", "/opt/mine/*")["spark.driver.extraClassPath"] == f"/opt/mine/*:{site.jars_dir}/*"
-    assert conf_of(site)["spark.driver.extraClassPath"] == f"{site.jars_dir}/*"
+    assert conf_of(site, "--driver-class-path", "/opt/mine/*")["spark.driver.extraClassPath"] == f"/opt/mine/*:{site.data_dir}/jars/*"
+    assert conf_of(site)["spark.driver.extraClassPath"] == f"{site.data_dir}/jars/*"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def test_driver_environment_gives_master_settings_in_cluster_mode_only(site: Sit
     cluster = driver_environment(site, caller(site), submission(*asked, "--deploy-mode", "cluster"), Path("/w"))
 
     assert (cluster["PYSPARK_PYTHON"], cluster["E"]) == ("./env/bin/python", "1")
-    assert (client["PYSPARK_PYTHON"], client["E"]) == (base_environment(site, "mark")["PYSPARK_PYTHON"], "1")
+    assert (client["PYSPARK_PYTHON"], client["E"]) == (base_environment(site, spark(site), "mark")["PYSPARK_PYTHON"], "1")
 
 
 def test_driver_environment_inherits_what_the_caller_exported_in_client_mode_only(site: Site) -> None:
@@ -109,12 +114,15 @@ def test_base_environment_is_utf8_whatever_the_callers_locale(
     for name, value in own.items():
         monkeypatch.setenv(name, value)
 
-    assert (base_environment(site, "mark")["LANG"], base_environment(site, "mark")["LC_ALL"]) == (expected, expected)
+    assert (base_environment(site, spark(site), "mark")["LANG"], base_environment(site, spark(site), "mark")["LC_ALL"]) == (
+        expected,
+        expected,
+    )
 
 
 def test_base_environment_carries_the_mark_and_nothing_of_the_callers(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "secret")
-    env = base_environment(site, "mark")
+    env = base_environment(site, spark(site), "mark")
 
     assert env[MARKER] == "mark"
     assert env["AWS_ENDPOINT_URL"] == site.endpoint_url
@@ -122,6 +130,6 @@ def test_base_environment_carries_the_mark_and_nothing_of_the_callers(site: Site
 
 
 def test_driver_command_shows_no_conf_value(site: Site) -> None:
-    command = driver_command(submission("--class", "a.B", "--conf", "spark.secret=x"), HERE, Path("/c/spark.conf"))
+    command = driver_command(spark(site), submission("--class", "a.B", "--conf", "spark.secret=x"), HERE, Path("/c/spark.conf"))
 
     assert command[1:] == ["--properties-file", "/c/spark.conf", "--class", "a.B", "/w/job.py", "an arg"]

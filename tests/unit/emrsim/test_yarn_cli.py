@@ -20,7 +20,7 @@ class Primary:
     """A primary node: its applications, and a shell in which `yarn` is found."""
 
     def __init__(self, folder: Path) -> None:
-        self.site = Site(data_dir=folder, endpoint_url="", jars_dir=folder)
+        self.site = Site(data_dir=folder, endpoint_url="")
         write_commands(folder)
         self._processes: list[subprocess.Popen[bytes]] = []
 

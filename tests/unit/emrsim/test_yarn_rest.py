@@ -24,7 +24,7 @@ class Yarn:
 
     def __init__(self, folder: Path) -> None:
         self.runner = SparkRunner(data_dir=folder, endpoint_url="http://127.0.0.1:9", config=SimpleNamespace(log_delay_s=0.0))
-        self.site = Site(data_dir=folder, endpoint_url="", jars_dir=folder)
+        self.site = Site(data_dir=folder, endpoint_url="")
         self.reachable = True
         self.handler = YarnRest(self.runner, lambda: self.reachable)
         self.processes: list[subprocess.Popen[bytes]] = []
