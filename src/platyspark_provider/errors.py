@@ -13,6 +13,10 @@ PlatySparkError
 │   ├── NotAllowed            missing, wrong or revoked token; not this task's app
 │   ├── StaleTry              the caller's try is no longer the current one
 │   ├── Superseded            a newer generation replaced the one waited for
+│   ├── StaleGeneration       the object has moved on since the caller read it
+│   ├── AlreadyEnded          there is nothing left to cancel
+│   ├── OwnedByTask           a task waits for the application: restarting it is Airflow's to do
+│   ├── OrderDisallowed       a list can't be ordered by that
 │   ├── ClientTooOld          the api-server no longer speaks this client's version
 │   ├── DatabaseUnsupported   MySQL
 │   ├── BackendRejected       the backend refused the call for its content
@@ -117,6 +121,30 @@ class Superseded(PermanentError):
     """A newer generation of the app has replaced the one this task waited for."""
 
     code, status = "superseded", 409
+
+
+class StaleGeneration(PermanentError):
+    """`If-Match` names another generation than the object has now."""
+
+    code, status = "stale_generation", 409
+
+
+class AlreadyEnded(PermanentError):
+    """The application has ended: there is nothing to cancel."""
+
+    code, status = "already_ended", 409
+
+
+class OwnedByTask(PermanentError):
+    """A live Airflow task waits for the application."""
+
+    code, status = "owned_by_task", 409
+
+
+class OrderDisallowed(PermanentError):
+    """A list can't be ordered by that field."""
+
+    code, status = "order_disallowed", 400
 
 
 class ClientTooOld(PermanentError):

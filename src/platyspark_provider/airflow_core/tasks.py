@@ -14,6 +14,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from platyspark_provider.core.dag_facts import DagFacts
 from platyspark_provider.core.records import PastTry, TaskFacts, TaskKey
 from platyspark_provider.errors import StoreBusy
 
@@ -95,6 +96,13 @@ class AirflowTasks:
                     key = TaskKey(dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index)
                     found[key] = None if state is None else str(state)
         return found
+
+    def dag(self, dag_id: str) -> DagFacts | None:
+        """Return what Airflow knows of a DAG; None for one that it does not know."""
+        with _reading() as session:
+            if session.get(DagModel, dag_id) is None:
+                return None
+            return DagFacts(dag_id=dag_id, team=_team(session, dag_id))
 
 
 def _team(session: Session, dag_id: str) -> str | None:

@@ -7,9 +7,10 @@ from platyspark_provider.core.records import Claim, ClaimRequest, CreateIntended
 from platyspark_provider.core.submission import is_same_task
 from platyspark_provider.errors import NotAllowed, StaleTry
 from platyspark_provider.registry.identity import Caller, TaskLookup
-from platyspark_provider.registry.submissions import TASK_SCOPE
 from platyspark_provider.store.base import Store
 
+_TEAM_SCOPE = "team:"
+"""Begins the scope of explicit keys, which the tasks of a team share; default keys and those of people are in others."""
 _ALIVE = frozenset({"running", "deferred"})
 
 
@@ -40,7 +41,7 @@ class TaskAccess:
         self._caller.require_team(app.team)
         if is_same_task(app, task):
             return False
-        if app.scope == TASK_SCOPE:
+        if not app.scope.startswith(_TEAM_SCOPE):
             raise not_yours(app.id, task)
         return True
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+from platyspark_provider.core.dag_facts import DagFacts
 from platyspark_provider.core.records import PastTry, TaskFacts, TaskKey
 from platyspark_provider.core.tokens import SCOPES
 from platyspark_provider.errors import NotAllowed
@@ -22,6 +23,9 @@ class TaskLookup(Protocol):
 
     def states(self, tasks: Collection[TaskKey]) -> Mapping[TaskKey, str | None]:
         """Return the state of each task's current row, in one statement for many; a task without a row is left out."""
+
+    def dag(self, dag_id: str) -> DagFacts | None:
+        """Return what is known of a DAG; None for one that Airflow does not know."""
 
 
 class ScriptedTasks:
@@ -64,6 +68,11 @@ class ScriptedTasks:
         rows = sorted(self._facts.values(), key=lambda row: row.is_current)
         found = {task_key_of(row): row.state if row.is_current else None for row in rows}
         return {key: found[key] for key in tasks if key in found}
+
+    def dag(self, dag_id: str) -> DagFacts | None:
+        """Return the DAG of the tasks that were scripted, with their team."""
+        teams = [row.team for row in self._facts.values() if row.dag_id == dag_id]
+        return DagFacts(dag_id=dag_id, team=teams[0]) if teams else None
 
 
 def task_key_of(task: TaskFacts) -> TaskKey:

@@ -7,20 +7,26 @@ from datetime import datetime
 from typing import Protocol
 
 from platyspark_provider.core.cluster_transitions import ClusterState
+from platyspark_provider.core.listing import AppFilter, ClusterFilter, EventFilter, Page
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Installation, Target, Token
 from platyspark_provider.core.records import (
     AppDetail,
+    AppWork,
     Awaited,
     Claim,
     ClaimRequest,
     ClusterLoad,
     Due,
     Policy,
+    QueuePlace,
     Record,
     RecordAnswer,
     Snapshot,
 )
 from platyspark_provider.core.transitions import AppState
+
+DEFAULT_POLICY = Policy()
+"""Without quotas; only the reasons why applications wait depend on it where it is a default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +85,10 @@ class Store(Protocol):
     def record(self, records: Sequence[Record], *, policy: Policy, actor: str, only_app: int | None = None) -> tuple[RecordAnswer, ...]:
         """Take facts in order inside one transaction; a refused one (`stale_epoch`, `not_found`, or core's code) writes nothing.
 
-        Apps and clusters are fenced by their `epoch` (`LogLookedFor` is not fenced). `ClusterAssigned` joins the live cluster
-        of the attempt's spec or inserts an INTENT row with the next generation, unique by `live_key`; after a fact that ends
-        that very cluster it is refused (`cluster_ending`): the next call makes the successor. The answer's `work` holds the
+        Apps and clusters are fenced by their `epoch` (`LogLookedFor` is not fenced). `ClusterAssigned` gives the application
+        the place that `core.placement` plans for it: it joins a cluster of its pool, or an INTENT row with the next generation
+        is inserted, unique by `live_key`, or it stays in the queue (accepted, without a cluster). After a fact that ends a
+        cluster of its pool it may be refused (`cluster_ending`): the next call makes the successor. The answer's `work` holds the
         current generation, also for a fact about an older one and for a refused one.
 
         :param only_app: a worker's own app: facts about another app, or about a cluster that this app isn't on, are refused
@@ -97,19 +104,23 @@ class Store(Protocol):
     def lease(self, name: str, *, holder: str, seconds: float) -> bool:
         """Take or renew a named lease by one guarded statement."""
 
-    def detail(self, app_id: int, generation: int | None = None) -> AppDetail:
-        """Return an application with the generation (None: current), its cluster and target."""
+    def detail(self, app_id: int, generation: int | None = None, *, policy: Policy = DEFAULT_POLICY) -> AppDetail:
+        """Return an application with the generation (None: current), its cluster, its target and why it waits."""
 
     def due(self, *, policy: Policy, app_id: int | None = None, limit: int = 5000) -> Due:
         """Return rows with open work that nobody else holds and whose `next_reconcile_at` has passed (or only those of one app,
-        whatever its time): apps not terminal, clusters not terminal with an app or an external id, logs pending."""
+        whatever its time): apps not terminal, clusters not terminal that have an app or an id, may have been created, or were
+        ensured, logs pending. Of those that wait for a pool only the first that may be placed, as `writing.DUE_OF_A_QUEUE` says."""
 
     def awaited(self) -> tuple[Awaited, ...]:
         """Return the newest generation of every live application of a task that has not acknowledged it, unless a stop was asked
         for (by anyone but the backend), by id; one statement."""
 
-    def snapshot(self) -> Snapshot:
-        """Return live applications, and ends of the last 7 days that no task took, as briefs; `note` is the first condition's message."""
+    def snapshot(self, *, policy: Policy = DEFAULT_POLICY) -> Snapshot:
+        """Return live applications, and ends of the last 7 days that no task took, as briefs; `note` says why one waits."""
+
+    def queue_places(self, app_id: int | None = None, *, policy: Policy = DEFAULT_POLICY) -> Mapping[int, QueuePlace]:
+        """Return why applications wait at this moment, by id; for one application that of all in its pool."""
 
     def app_by_key(self, scope: str, app_key: str) -> Known | None:
         """Return what is stored under a key."""
@@ -146,6 +157,21 @@ class Store(Protocol):
         self, *, object_kind: str | None = None, object_id: int | None = None, after: int = 0, limit: int = 100
     ) -> tuple[Event, ...]:
         """Return events by ascending id."""
+
+    def apps(self, wanted: AppFilter) -> Page[AppWork]:
+        """Return applications with their current generations (whose `log_tail` is left out), and how many there are."""
+
+    def attempts(self, app_id: int) -> tuple[Attempt, ...]:
+        """Return all generations of an application, newest first; none for an unknown one."""
+
+    def clusters_page(self, wanted: ClusterFilter) -> Page[Cluster]:
+        """Return clusters, and how many there are."""
+
+    def events_page(self, wanted: EventFilter) -> tuple[Event, ...]:
+        """Return events by ascending id."""
+
+    def dag_ids(self) -> frozenset[str]:
+        """Return the DAGs that have applications."""
 
     def add_event(self, event: Event) -> None:
         """Append one event."""

@@ -18,14 +18,16 @@ from platyspark_provider.core.records import (
     ClaimRequest,
     Due,
     Policy,
+    QueuePlace,
     Record,
     RecordAnswer,
     Snapshot,
 )
 from platyspark_provider.core.states import LogState
 from platyspark_provider.errors import InvalidRequest, NotFound
-from platyspark_provider.store.base import Known, Write
-from platyspark_provider.store.memory_clusters import ClusterVerbs
+from platyspark_provider.store.base import DEFAULT_POLICY, Known, Write
+from platyspark_provider.store.memory_lists import ListVerbs
+from platyspark_provider.store.memory_queue import QueueVerbs
 from platyspark_provider.store.writing import (
     UNTAKEN_FOR,
     awaited_of,
@@ -33,8 +35,11 @@ from platyspark_provider.store.writing import (
     check_key,
     detail_of,
     events_for,
+    full_teams,
     is_live_token,
     may_overwrite,
+    may_wait,
+    needs_nobody,
     needs_slot,
     smallest_free,
 )
@@ -42,7 +47,7 @@ from platyspark_provider.store.writing import (
 R = TypeVar("R", App, Cluster)
 
 
-class InMemoryStore(ClusterVerbs):
+class InMemoryStore(QueueVerbs, ListVerbs):
     """All tables as dicts under one lock; see `MemoryTables` for its clock."""
 
     @contextmanager
@@ -115,7 +120,7 @@ class InMemoryStore(ClusterVerbs):
         with self._lock:
             targets = {t.name: t.id for t in self._targets.values()}
             while True:
-                rows = Rows(apps=self._apps, attempts=self._attempts, clusters=self._clusters)
+                rows = self._rows(policy)
                 done = record_all(rows, records, targets=targets, policy=policy, actor=actor, only_app=only_app, now=self.now())
                 if not done.missing:
                     break
@@ -125,6 +130,18 @@ class InMemoryStore(ClusterVerbs):
             self._clusters = dict(done.rows.clusters)
             self._append(done.events)
             return done.answers
+
+    def _rows(self, policy: Policy) -> Rows:
+        full = full_teams(self._team_apps(), policy)
+        return Rows(
+            apps=self._apps,
+            attempts=self._attempts,
+            clusters=self._clusters,
+            queue=tuple(one for one in self._queue() if self._is_eligible(one) and one.team not in full),
+            active=self._active(),
+            teams=self._team_apps(),
+            targets=self._target_clusters(),
+        )
 
     def claim(self, requests: Sequence[ClaimRequest], *, holder: str, seconds: float) -> tuple[Claim, ...]:
         """Take what is free."""
@@ -165,12 +182,14 @@ class InMemoryStore(ClusterVerbs):
             self._leases[name] = Lease(owner=holder, epoch=epoch, until=now + timedelta(milliseconds=int(seconds * 1000)))
             return True
 
-    def detail(self, app_id: int, generation: int | None = None) -> AppDetail:
+    def detail(self, app_id: int, generation: int | None = None, *, policy: Policy = DEFAULT_POLICY) -> AppDetail:
         """Return the application with one generation."""
         with self._lock:
             app = self._app(app_id)
             attempt = self._attempts.get((app_id, app.generation if generation is None else generation))
-            return detail_of(app, attempt, generation, self._clusters.get, self._targets.get)
+            detail = detail_of(app, attempt, generation, self._clusters.get, self._targets.get)
+            waits = may_wait(detail.app, detail.attempt)
+            return replace(detail, place=self.queue_places(app_id, policy=policy).get(app_id)) if waits else detail
 
     def due(self, *, policy: Policy, app_id: int | None = None, limit: int = 5000) -> Due:
         """Return open work that is free and due."""
@@ -183,14 +202,17 @@ class InMemoryStore(ClusterVerbs):
 
             mine = [a for a in self._apps.values() if app_id in {None, a.id}]
             used = {a.cluster_id for a in mine if not a.phase.is_terminal}
-            clusters = [c for c in self._clusters.values() if c.id in used or (app_id is None and c.external_id is not None)]
+            clusters = [c for c in self._clusters.values() if c.id in used or (app_id is None and needs_nobody(c))]
+            behind = self._far_behind(policy) if app_id is None else frozenset()
+            due_clusters = tuple(c for c in clusters if is_due(c))[:limit]
             return Due(
                 at=now,
                 installation=self._installation.inst,
                 targets=tuple(sorted(self._targets.values(), key=lambda t: t.id)),
-                apps=tuple(self._work(a) for a in mine if is_due(a))[:limit],
-                clusters=tuple(c for c in clusters if is_due(c))[:limit],
+                apps=tuple(self._work(a) for a in mine if is_due(a) and a.id not in behind)[:limit],
+                clusters=due_clusters,
                 log_pending=self._log_pending({a.id: a for a in mine})[:limit],
+                loads=self.loads([c.id for c in due_clusters]),
                 policy=policy,
             )
 
@@ -207,17 +229,17 @@ class InMemoryStore(ClusterVerbs):
             rows = ((app, self._attempts[app.id, app.wanted_generation]) for _, app in sorted(self._apps.items()))
             return tuple(found for app, newest in rows if (found := awaited_of(app, newest)) is not None)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, policy: Policy = DEFAULT_POLICY) -> Snapshot:
         """Return live and unacknowledged applications."""
         with self._lock:
-            return Snapshot(at=self.now(), apps=tuple(self._briefs()))
+            return Snapshot(at=self.now(), apps=tuple(self._briefs(self.queue_places(policy=policy))))
 
-    def _briefs(self) -> Iterator[AppBrief]:
+    def _briefs(self, places: Mapping[int, QueuePlace]) -> Iterator[AppBrief]:
         for app in self._apps.values():
             attempt = self._attempts[app.id, app.generation]
             is_untaken = attempt.acknowledged_at is None and attempt.ended_at is not None and attempt.ended_at > self.now() - UNTAKEN_FOR
             if is_untaken or not app.phase.is_terminal:
-                yield brief_of(app, attempt)
+                yield brief_of(app, attempt, places.get(app.id))
 
     def app_by_key(self, scope: str, app_key: str) -> Known | None:
         """Return what is stored under a key."""

@@ -10,22 +10,35 @@ import sqlalchemy as sa
 
 from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.cluster_transitions import ClusterState
-from platyspark_provider.core.model import App, Cluster, Event, Installation, Target, Token
+from platyspark_provider.core.listing import AppFilter, ClusterFilter, EventFilter, Page
+from platyspark_provider.core.model import App, Attempt, Cluster, Event, Installation, Target, Token
 from platyspark_provider.core.records import (
     AppDetail,
+    AppWork,
     Awaited,
     Claim,
     ClaimRequest,
     ClusterLoad,
     Due,
     Policy,
+    QueuePlace,
     Record,
     RecordAnswer,
     Snapshot,
 )
 from platyspark_provider.errors import StoreBusy
-from platyspark_provider.store import sql_claims, sql_clusters, sql_reads, sql_records, sql_submit, sql_tokens, sql_writes
-from platyspark_provider.store.base import Known, Store, StoreFactory, Write
+from platyspark_provider.store import (
+    sql_claims,
+    sql_clusters,
+    sql_due,
+    sql_lists,
+    sql_reads,
+    sql_records,
+    sql_submit,
+    sql_tokens,
+    sql_writes,
+)
+from platyspark_provider.store.base import DEFAULT_POLICY, Known, Store, StoreFactory, Write
 from platyspark_provider.store.sql_engine import Database
 from platyspark_provider.store.tables import cluster
 from platyspark_provider.store.writing import check_key
@@ -108,25 +121,30 @@ class SqlStore:
         with self._db.write() as connection:
             return sql_claims.take_lease(connection, name, holder=holder, seconds=seconds)
 
-    def detail(self, app_id: int, generation: int | None = None) -> AppDetail:
+    def detail(self, app_id: int, generation: int | None = None, *, policy: Policy = DEFAULT_POLICY) -> AppDetail:
         """Return the application with one generation."""
         with self._db.read() as connection:
-            return sql_reads.read_detail(connection, app_id, generation)
+            return sql_due.read_detail(connection, app_id, generation, policy=policy)
 
     def due(self, *, policy: Policy, app_id: int | None = None, limit: int = 5000) -> Due:
         """Return open work that is free and due."""
         with self._db.read() as connection:
-            return sql_reads.read_due(connection, policy=policy, app_id=app_id, limit=limit)
+            return sql_due.read_due(connection, policy=policy, app_id=app_id, limit=limit)
 
     def awaited(self) -> tuple[Awaited, ...]:
         """Return what tasks are to take the end of."""
         with self._db.read() as connection:
-            return sql_reads.read_awaited(connection)
+            return sql_due.read_awaited(connection)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, policy: Policy = DEFAULT_POLICY) -> Snapshot:
         """Return live and unacknowledged applications."""
         with self._db.read() as connection:
-            return sql_reads.read_snapshot(connection)
+            return sql_due.read_snapshot(connection, policy=policy)
+
+    def queue_places(self, app_id: int | None = None, *, policy: Policy = DEFAULT_POLICY) -> Mapping[int, QueuePlace]:
+        """Return why applications wait."""
+        with self._db.read() as connection:
+            return sql_due.read_places(connection, app_id, policy=policy)
 
     def app_by_key(self, scope: str, app_key: str) -> Known | None:
         """Return what is stored under a key."""
@@ -175,6 +193,31 @@ class SqlStore:
         """Return events by ascending id."""
         with self._db.read() as connection:
             return sql_reads.read_events(connection, object_kind=object_kind, object_id=object_id, after=after, limit=limit)
+
+    def apps(self, wanted: AppFilter) -> Page[AppWork]:
+        """Return applications with their current generations."""
+        with self._db.read() as connection:
+            return sql_lists.read_apps(connection, wanted)
+
+    def attempts(self, app_id: int) -> tuple[Attempt, ...]:
+        """Return all generations of an application, newest first."""
+        with self._db.read() as connection:
+            return sql_lists.read_attempts_of(connection, app_id)
+
+    def clusters_page(self, wanted: ClusterFilter) -> Page[Cluster]:
+        """Return clusters."""
+        with self._db.read() as connection:
+            return sql_lists.read_cluster_page(connection, wanted)
+
+    def events_page(self, wanted: EventFilter) -> tuple[Event, ...]:
+        """Return events by ascending id."""
+        with self._db.read() as connection:
+            return sql_lists.read_event_page(connection, wanted)
+
+    def dag_ids(self) -> frozenset[str]:
+        """Return the DAGs that have applications."""
+        with self._db.read() as connection:
+            return sql_lists.read_dag_ids(connection)
 
     def add_event(self, event: Event) -> None:
         """Append one event."""
