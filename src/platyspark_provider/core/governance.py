@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from platyspark_provider.core.command_line import changed_on_the_way, check_lengths
 from platyspark_provider.core.model import Target
 from platyspark_provider.core.policies import ConfRule, Policies, hold_conf, hold_runtime
 from platyspark_provider.core.profiles import Profile, Profiles
@@ -84,7 +85,9 @@ def resolve(request: AppRequest, profiles: Profiles, *, default_name: str, team_
         uploads=uploads,
         artifacts=profiles.artifacts,
     )
-    return Resolution(spec=spec, target=profiles.targets[profile.target], provenance=notes.provenance, warnings=tuple(notes.warnings))
+    check_lengths(spec)
+    warnings = (*notes.warnings, *changed_on_the_way(spec))
+    return Resolution(spec=spec, target=profiles.targets[profile.target], provenance=notes.provenance, warnings=warnings)
 
 
 def _profile_of(request: AppRequest, profiles: Profiles) -> Profile:
@@ -223,6 +226,11 @@ def _cluster(profile: Profile, rules: Policies, artifacts: str | None, notes: _N
 
 
 def _uploads(request: AppRequest, prefix: str | None) -> dict[str, str]:
+    if request.sql is not None and prefix is None:
+        raise ArtifactsUnset(
+            "sql is run by a small driver, and there is no place to put the two.",
+            hint="Set [platyspark] artifacts (or `artifacts:` in profiles.yaml) to an S3 prefix.",
+        )
     local = [artifact for artifact in request.artifacts() if artifact.sha256 is not None]
     if local and prefix is None:
         raise ArtifactsUnset(
@@ -233,7 +241,9 @@ def _uploads(request: AppRequest, prefix: str | None) -> dict[str, str]:
 
 
 def _address(artifact: Artifact, uploads: Mapping[str, str]) -> str:
-    return artifact.uri if artifact.uri is not None else uploads[str(artifact.sha256)]
+    if artifact.uri is not None:
+        return artifact.uri
+    return uploads[str(artifact.sha256)] + (f"#{artifact.alias}" if artifact.alias else "")
 
 
 def _addresses(artifacts: tuple[Artifact, ...], uploads: Mapping[str, str]) -> tuple[str, ...]:

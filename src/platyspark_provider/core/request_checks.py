@@ -1,4 +1,4 @@
-"""Whether a request is well formed and harmless in names and addresses; nothing of profiles or policies here."""
+"""Whether a request is well formed, harmless in names and addresses, and fit for a command line; nothing of profiles or policies here."""
 
 import re
 
@@ -14,6 +14,8 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TAG = re.compile(r"[\w\s.:/=+\-@]*")  # https://docs.aws.amazon.com/general/latest/gr/aws_tagging.html
 _KEY_LIMIT = 250
 _MAX_TAGS = 40  # AWS allows 50 a resource; the rest is the platform's
+_ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=@-]{0,199}")
+_MAX_SQL = 1_000_000
 
 
 def check_request(request: AppRequest) -> None:
@@ -26,9 +28,13 @@ def check_request(request: AppRequest) -> None:
         raise _bad("app_key", request.app_key, f"1 to {_KEY_LIMIT} characters, no control characters.")
     if request.max_runtime_s is not None and request.max_runtime_s <= 0:
         raise _bad("max_runtime", request.max_runtime_s, 'A positive duration such as "2h".')
+    _check_program(request)
     for artifact in request.artifacts():
         _check_artifact(artifact)
+    for artifact in (*request.files, *request.archives):
+        _check_alias(artifact)
     _check_files_differ(request)
+    _check_names_differ(request)
     _check_texts(request)
     _check_env_vars(request)
     _check_tags(request)
@@ -43,6 +49,50 @@ def _check_artifact(artifact: Artifact) -> None:
         raise _bad("address", artifact.uri, "An address such as s3://bucket/key, without blanks or commas.")
     if artifact.sha256 is not None and (not _FILE_NAME.fullmatch(artifact.name) or ".." in artifact.name):
         raise _bad("file name", artifact.name, "Letters, digits, blanks and . _ + = @ -; no folders.")
+
+
+def _check_program(request: AppRequest) -> None:
+    """One of application and sql; a class for jars alone, which need one."""
+    if (request.application is None) == (request.sql is None):
+        raise _bad("application", request.application and request.application.name, "Either application or sql.")
+    if request.sql is not None:
+        _check_sql(request.sql, request)
+        return
+    name = request.application.name if request.application is not None else ""
+    if request.main_class is None and name.endswith(".jar"):
+        raise _bad("main_class", request.main_class, f"The class to start in {name}, such as com.example.Main.")
+    if request.main_class is not None and name.endswith(".py"):
+        raise _bad("main_class", request.main_class, f"None: {name} is a Python file.")
+
+
+def _check_sql(sql: str, request: AppRequest) -> None:
+    if not sql.strip() or "\x00" in sql:
+        raise _bad("sql", sql[:80], "Statements separated by semicolons, no NUL characters.")
+    if len(sql) > _MAX_SQL:
+        raise _bad("sql", f"{len(sql):,} characters", f"At most {_MAX_SQL:,}; load data from tables or files.")
+    if request.main_class is not None:
+        raise _bad("main_class", request.main_class, "None: sql has no class.")
+    if request.args:
+        raise _bad("args", request.args, "None: put values into the statement.")
+
+
+def _check_alias(artifact: Artifact) -> None:
+    alias = artifact.alias if artifact.uri is None else artifact.uri.partition("#")[2] or None
+    if alias is not None and (not _ALIAS.fullmatch(alias) or ".." in alias):
+        raise _bad("alias", f"{artifact.name}#{alias}", "Letters, digits and . _ + = @ -; no folders.")
+
+
+def _check_names_differ(request: AppRequest) -> None:
+    """YARN's client drops the second file of a name with no more than a warning, whatever the aliases are (Spark's `Client`)."""
+    seen: dict[str, Artifact] = {}
+    for artifact in request.artifacts():
+        name = artifact.name if artifact.uri is None else artifact.uri.partition("#")[0].rpartition("/")[2]
+        if _identity(seen.setdefault(name, artifact)) != _identity(artifact):
+            raise _bad("file name", name, "Two different files (or aliases) have it, and Spark would keep the first: rename one.")
+
+
+def _identity(artifact: Artifact) -> tuple[str | None, str | None, str | None]:
+    return artifact.uri, artifact.sha256, artifact.alias
 
 
 def _check_files_differ(request: AppRequest) -> None:

@@ -1,14 +1,27 @@
 """Where a DAG's files are: paths relative to the DAG file, absolute paths and s3:// addresses, as `Artifact`s."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 from platyspark_provider.core.spec import Artifact
 from platyspark_provider.errors import ArtifactMissing, InvalidRequest
 
-FileFinder = Callable[[str, str], Artifact]
+# A fragment of an address names the file or folder that appears beside the driver (spark-submit --files, --archives).
+_ALIASED = ("files", "archives")
+
+
+class FileFinder(Protocol):
+    """Finds the files that arguments name."""
+
+    def __call__(self, name: str, path: str) -> Artifact:
+        """Return the artifact at a path or address.
+
+        :param name: of the argument, for errors: `files[2]`.
+        """
+
+    def main_class_of(self, jar: Artifact) -> str | None:
+        """Return the class that a local jar's manifest names; None without one, and for an address: nothing is fetched."""
 
 
 def dag_folders(fileloc: str, *, is_parsed_by_airflow: bool) -> tuple[Path, ...]:
@@ -48,13 +61,20 @@ class DagFiles:
         """Return the artifact at a path or address; raises InvalidRequest, ArtifactMissing."""
         if "://" in path:
             return self._by_address(name, path)
-        if "#" in path:
+        path, mark, alias = path.partition("#")
+        if mark and not (alias and name.startswith(_ALIASED)):
             raise InvalidRequest(
-                f"{name} is {path!r}: an alias (#) of a local file is not supported.",
-                hint="Rename the file, or put it at an s3:// address.",
+                f"{name} is {path + mark + alias!r}: '#' begins the name that a file of files= or archives= gets beside the driver.",
+                hint='Write archives=["env.tar.gz#env"], and rename a file that has a # in its own name.',
                 field=name,
             )
-        return self._by_content(name, path)
+        return self._by_content(name, path, alias or None)
+
+    def main_class_of(self, jar: Artifact) -> str | None:
+        """Return the class that a local jar's manifest names; None for an address."""
+        from platyspark_provider.packaging.jars import main_class_of
+
+        return main_class_of(self.paths[jar.sha256]) if jar.sha256 is not None else None
 
     def _by_address(self, name: str, uri: str) -> Artifact:
         scheme, _, rest = uri.partition("://")
@@ -68,13 +88,13 @@ class DagFiles:
         self.uris.append(uri.partition("#")[0])
         return Artifact(name=PurePosixPath(key).name, uri=uri)
 
-    def _by_content(self, name: str, path: str) -> Artifact:
+    def _by_content(self, name: str, path: str, alias: str | None) -> Artifact:
         from platyspark_provider.packaging.artifacts import hash_file
 
         found = self._find(name, path)
         sha256, size = hash_file(found)
         self.paths[sha256] = found
-        return Artifact(name=found.name, sha256=sha256, size_bytes=size)
+        return Artifact(name=found.name, sha256=sha256, size_bytes=size, alias=alias)
 
     def _find(self, name: str, path: str) -> Path:
         tried = [folder / path for folder in dag_folders(self._fileloc, is_parsed_by_airflow=self._is_parsed_by_airflow)]

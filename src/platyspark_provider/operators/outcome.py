@@ -1,6 +1,6 @@
 """How the end of an application becomes the end of its task: a result, a failure without retry, or one with."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,8 @@ from platyspark_provider import errors
 from platyspark_provider.core.failures import error_card
 from platyspark_provider.core.model import Attempt, Failure
 from platyspark_provider.core.records import AppDetail
-from platyspark_provider.core.states import AppPhase, FailureClass
+from platyspark_provider.core.results import MARK, missing_metrics
+from platyspark_provider.core.states import AppPhase, FailureClass, LogState
 from platyspark_provider.operators.links import cluster_id_of
 
 
@@ -56,21 +57,38 @@ def airflow_errors(*, conn_id: str) -> Iterator[None]:
         raise AirflowException(f"{type(error).__name__}: {error}") from error
 
 
-def result_from_detail(detail: AppDetail) -> dict[str, Any]:
-    """Return the task's XCom: ids and figures of the generation, JSON only."""
+def result_from_detail(detail: AppDetail, metrics: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the task's XCom: ids and figures of the generation, JSON only.
+
+    :param metrics: names to pick from what the job reported; one that it did not report is None.
+    """
     attempt = detail.attempt
+    reported = attempt.result or {}
     result: dict[str, Any] = {
         "app_id": detail.app.id,
         "generation": attempt.generation,
         "cluster_id": cluster_id_of(detail),
         "external_id": attempt.external_id,
         "duration_s": _duration_s(attempt),
+        "rows": reported.get("rows"),
         "log_uri": attempt.log_uri,
     }
     links = attempt.external_detail.get("links")
     if isinstance(links, Mapping) and links.get("spark_ui"):
         result["spark_ui"] = links["spark_ui"]
-    return result
+    return result | {name: reported.get(name) for name in metrics}
+
+
+def unreported(detail: AppDetail, metrics: Sequence[str]) -> str | None:
+    """Return why some of the wanted figures are None, as a line for the task's log; None when all were reported."""
+    missing = missing_metrics(tuple(metrics), detail.attempt.result)
+    if not missing:
+        return None
+    names, where = ", ".join(repr(name) for name in missing), detail.attempt.log_uri
+    if detail.attempt.log_state is not LogState.ARRIVED:
+        place = f" (it will be at {where})" if where else ", and its cluster writes none"
+        return f"No value for {names}: the driver's log has not arrived{place}. [platyspark] log_wait is how long a task waits for it."
+    return f"No value for {names}: the driver printed no line '{MARK} {{...}}' (a flat JSON object of up to 8 KB) that holds it."
 
 
 def raise_unless_succeeded(detail: AppDetail) -> None:

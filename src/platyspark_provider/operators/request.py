@@ -15,6 +15,7 @@ from platyspark_provider.operators.files import FileFinder
 E = TypeVar("E", OnLimit, Reuse)
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OWN_RESULTS = frozenset({"app_id", "generation", "cluster_id", "external_id", "duration_s", "log_uri", "spark_ui"})
 _COORDINATE = re.compile(r"[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+:[A-Za-z0-9_.+-]+")
 
 
@@ -22,7 +23,8 @@ _COORDINATE = re.compile(r"[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+:[A-Za-z0-9_.+-]+")
 class Arguments:
     """The operator's arguments after templating: anything may be in them."""
 
-    application: Any
+    application: Any = None
+    sql: Any = None
     main_class: Any = None
     args: Any = ()
     conf: Any = None
@@ -48,9 +50,12 @@ def request_from_arguments(arguments: Arguments, find: FileFinder) -> AppRequest
     :param find: turns a path or an address into an `Artifact`.
     """
     a = arguments
-    main_class = _text_or_none("main_class", a.main_class)
+    sql = _text_or_none("sql", a.sql)
+    application, main_class = (None, None) if sql is not None else _application(a, find)
+    _check_alone(a)
     return AppRequest(
-        application=_application(a.application, main_class, find),
+        application=application,
+        sql=sql,
         main_class=main_class,
         args=tuple(_argument(f"args[{i}]", value) for i, value in enumerate(_sequence("args", a.args))),
         conf=_conf(a.conf),
@@ -76,17 +81,46 @@ def refused(name: str, value: Any, problem: str, advice: str) -> InvalidRequest:
     return InvalidRequest(f"{name} is {value!r}: {problem}.", hint=advice, field=name)
 
 
-def _application(value: Any, main_class: str | None, find: FileFinder) -> Artifact:
-    path = _text("application", value)
+def metrics_from_value(value: Any, *, wait: bool) -> tuple[str, ...]:
+    """Check the names to pick from what a job reports."""
+    names = tuple(_text(f"metrics[{i}]", name) for i, name in enumerate(_sequence("metrics", value)))
+    for name in names:
+        if name in _OWN_RESULTS:
+            raise refused("metrics", name, "always returned, by the platform", "Remove it, or report yours by another name.")
+    if names and not wait:
+        raise refused("metrics", list(names), "nobody waits for the job with wait=False", "Remove metrics or wait=False.")
+    return names
+
+
+def _application(a: Arguments, find: FileFinder) -> tuple[Artifact, str | None]:
+    """Return the file and the class to start in it."""
+    if a.application is None:
+        raise refused("application", None, "nothing to run", 'Write application="jobs/job.py" (or a .jar), or sql="...".')
+    path, main_class = _text("application", a.application), _text_or_none("main_class", a.main_class)
     artifact = find("application", path)
     is_python, is_jar = artifact.name.endswith(".py"), artifact.name.endswith(".jar")
     if not (is_python or is_jar):
-        raise refused("application", path, "neither a .py nor a .jar file", "Name a PySpark file or a jar.")
-    if is_jar and main_class is None:
-        raise refused("main_class", None, f"{artifact.name} has no class to start", 'Write main_class="com.example.Main".')
+        raise refused("application", path, "neither a .py nor a .jar file", "Name a PySpark file or a jar; sql= takes SQL.")
     if is_python and main_class is not None:
         raise refused("main_class", main_class, f"{artifact.name} is a Python file", "Leave main_class out.")
-    return artifact
+    if is_jar and main_class is None:
+        main_class = find.main_class_of(artifact)
+        if main_class is None:
+            why = "its manifest names none" if artifact.sha256 else "the manifest of an address is not read"
+            raise refused("main_class", None, f"{artifact.name} has no class to start ({why})", 'Write main_class="com.example.Main".')
+    return artifact, main_class
+
+
+def _check_alone(a: Arguments) -> None:
+    """Refuse what makes no sense beside `sql`: its values come from templates, and our driver runs it."""
+    if a.sql is None:
+        return
+    if a.application is not None:
+        raise refused("application", a.application, "sql is given as well", "Write one of the two.")
+    if a.main_class is not None:
+        raise refused("main_class", a.main_class, "sql has no class", "Leave main_class out.")
+    if _sequence("args", a.args):
+        raise refused("args", a.args, "sql takes none", "Put values into the statement: sql=\"... '{{ ds }}'\".")
 
 
 def _artifacts(name: str, value: Any, find: FileFinder) -> tuple[Artifact, ...]:

@@ -18,7 +18,7 @@ from platyspark_provider.operators.links import APP_LINKS, targets_from_detail, 
 if TYPE_CHECKING:  # the rest is imported where it is used: parsing a DAG stays fast
     from airflow.sdk import Context
 
-    from platyspark_provider.core.polling import AppEvent
+    from platyspark_provider.core.polling import AppEvent, WaitRule
     from platyspark_provider.core.ports import Registry
     from platyspark_provider.core.records import AppDetail
     from platyspark_provider.operators.request import Arguments
@@ -30,7 +30,9 @@ class SparkAppOperator(BaseOperator):
     """Run a Spark application once per task instance; a retry attaches to what runs, a clear runs it again.
 
     :param application: a `.py` or `.jar` file: a path relative to the DAG file, or `s3://bucket/key`.
-    :param main_class: the class to start; for a jar only.
+    :param sql: instead of it: statements separated by semicolons, or the path of a templated `.sql` file.
+    :param main_class: the class to start; for a jar only. None takes what a local jar's manifest names.
+    :param files: files beside the driver and the executors; `a.conf#b.conf` gives one another name, as for `archives`.
     :param conf: Spark properties; what is unset comes from the profile.
     :param packages: Maven coordinates, `group:artifact:version`.
     :param cluster: name of a profile of the platform team.
@@ -40,11 +42,13 @@ class SparkAppOperator(BaseOperator):
     :param app_key: an own key under which the application is known; None is this task instance's.
     :param reuse: "running" attaches to a live run of the key, "result" also returns one that succeeded, "never" runs anew.
     :param wait: False returns the ids right after the submit.
+    :param metrics: names to return from what the job reports (its output line `platyspark-result: {...}`).
     :param deferrable: False waits in the worker; it then also acts, without triggerer or watchdog.
     """
 
     template_fields: Sequence[str] = (
         "application",
+        "sql",
         "main_class",
         "args",
         "conf",
@@ -61,14 +65,21 @@ class SparkAppOperator(BaseOperator):
         "tags",
         "app_key",
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"args": "json", "conf": "json", "env_vars": "json", "tags": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "sql": "sql",
+        "args": "json",
+        "conf": "json",
+        "env_vars": "json",
+        "tags": "json",
+    }
     operator_extra_links = APP_LINKS
     ui_color = "#fdebd9"
 
     def __init__(
         self,
         *,
-        application: str,
+        application: str | None = None,
+        sql: str | None = None,
         main_class: str | None = None,
         args: Sequence[Any] = (),
         conf: Mapping[str, Any] | None = None,
@@ -87,12 +98,14 @@ class SparkAppOperator(BaseOperator):
         app_key: str | None = None,
         reuse: Literal["running", "result", "never"] = "running",
         wait: bool = True,
+        metrics: Sequence[str] = (),
         deferrable: bool = True,
         platyspark_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.application = application
+        self.sql = sql
         self.main_class = main_class
         self.args = args
         self.conf = conf
@@ -111,6 +124,7 @@ class SparkAppOperator(BaseOperator):
         self.app_key = app_key
         self.reuse = reuse
         self.wait = wait
+        self.metrics = metrics
         self.deferrable = deferrable
         self.platyspark_conn_id = platyspark_conn_id
         self.link_targets: dict[str, str] = {}
@@ -121,15 +135,21 @@ class SparkAppOperator(BaseOperator):
         from platyspark_provider.core.polling import AppEvent, Outcome
         from platyspark_provider.operators.files import files_of_dag
         from platyspark_provider.operators.outcome import result_from_detail
-        from platyspark_provider.operators.request import request_from_arguments
+        from platyspark_provider.operators.request import metrics_from_value, request_from_arguments
+        from platyspark_provider.operators.statements import statement_of
         from platyspark_provider.operators.submission import Held, acknowledge, advance_now, place_files, submit
+        from platyspark_provider.operators.waiting import is_over
 
         with self._opened(context) as caller:
+            self.metrics = metrics_from_value(self.metrics, wait=self.wait)
+            self.sql = statement_of(self, self.sql, context)
             files = files_of_dag(context["dag"])
             request = request_from_arguments(self._arguments(), files)
             answer = submit(caller, request)
             held = self._held = Held(app_id=answer.app.id, generation=answer.generation)
             if answer.outcome == "result":
+                if self.wait and not is_over(answer, self._rule(), caller.clock.now()):
+                    return self._wait(context, caller, held)
                 return self._finish(context, caller, AppEvent(app_id=held.app_id, generation=held.generation, outcome=Outcome.ENDED))
             place_files(caller, answer, files)
             detail = advance_now(caller, held)
@@ -149,6 +169,17 @@ class SparkAppOperator(BaseOperator):
             seen = event_from_dict(event)
             self._held = Held(app_id=seen.app_id, generation=seen.generation)
             return self._finish(context, caller, seen)
+
+    def resolve_template_files(self) -> None:
+        """Read a `.sql` file when the DAG is parsed, so that the UI shows it and a changed one is a new version of the DAG.
+
+        One that is not there is told when the task runs.
+        """
+        from platyspark_provider.operators.statements import is_file, source_of
+
+        if self.sql is not None and is_file(self.sql):
+            self.sql = source_of(self, self.sql) or self.sql
+        self.prepare_template()
 
     def on_kill(self) -> None:
         """Write the intent to stop, then leave at once: code after a kill could still send (5 s are left).
@@ -198,9 +229,9 @@ class SparkAppOperator(BaseOperator):
 
     def _wait(self, context: Context, caller: Caller, held: Held) -> dict[str, Any]:
         """Defer, or wait here; either ends in `_finish`."""
-        from platyspark_provider.operators.waiting import wait_in_worker, wait_rule
+        from platyspark_provider.operators.waiting import wait_in_worker
 
-        rule = wait_rule(self._settings)
+        rule = self._rule()
         if self.deferrable:
             from platyspark_provider.triggers.app import AppTrigger
 
@@ -211,14 +242,24 @@ class SparkAppOperator(BaseOperator):
                 poll_s=rule.poll_s,
                 log_wait_s=rule.log_wait_s,
                 max_blind_s=rule.max_blind_s,
+                log_on_success=rule.log_on_success,
             )
             self.defer(trigger=trigger, method_name="resume")
         event = wait_in_worker(caller, held, rule, tell=partial(self._push_links, context))
         return self._finish(context, caller, event)
 
+    def _rule(self) -> WaitRule:
+        from platyspark_provider.operators.waiting import wait_rule
+
+        return wait_rule(self._settings, log_on_success=bool(self._wanted()))
+
+    def _wanted(self) -> Sequence[str]:
+        """Return the figures that only the driver's log tells."""
+        return self.metrics or (("rows",) if self.sql is not None else ())
+
     def _finish(self, context: Context, caller: Caller, event: AppEvent) -> dict[str, Any]:
         """Read how the generation ended, acknowledge it, and return or raise what that means."""
-        from platyspark_provider.operators.outcome import raise_unless_succeeded, result_from_detail, story
+        from platyspark_provider.operators.outcome import raise_unless_succeeded, result_from_detail, story, unreported
         from platyspark_provider.operators.submission import Held, acknowledge
         from platyspark_provider.operators.waiting import ended_detail
 
@@ -231,7 +272,9 @@ class SparkAppOperator(BaseOperator):
             self.log.info("Application %s generation %s: %s", held.app_id, held.generation, line)
         acknowledge(caller, held)
         raise_unless_succeeded(detail)
-        return result_from_detail(detail)
+        if gap := unreported(detail, self._wanted()):
+            self.log.warning("%s", gap)
+        return result_from_detail(detail, self.metrics)
 
     def _push_links(self, context: Context, detail: AppDetail) -> None:
         """Store the links now: Airflow itself does so only when this part of the task ends."""

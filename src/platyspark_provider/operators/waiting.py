@@ -13,10 +13,11 @@ from platyspark_provider.core.polling import (
     WaitRule,
     brief_from_detail,
     drive,
+    judge,
     progress_line,
     wait_for_app,
 )
-from platyspark_provider.core.records import AppDetail
+from platyspark_provider.core.records import AppDetail, SubmitAnswer
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.errors import NotFound, RegistryUnavailable, Superseded, TemporaryError
 from platyspark_provider.operators.submission import Caller, Held, take_steps
@@ -28,9 +29,20 @@ SILENT_LOOKS = 3
 SILENT_LOOKS_IF_URGENT = 1
 
 
-def wait_rule(settings: Settings) -> WaitRule:
+def wait_rule(settings: Settings, *, log_on_success: bool = False) -> WaitRule:
     """Return the numbers of a wait from `[platyspark]`."""
-    return WaitRule(poll_s=settings.poll_interval, log_wait_s=settings.log_wait, max_blind_s=settings.max_blind or None)
+    return WaitRule(
+        poll_s=settings.poll_interval,
+        log_wait_s=settings.log_wait,
+        max_blind_s=settings.max_blind or None,
+        log_on_success=log_on_success,
+    )
+
+
+def is_over(answer: SubmitAnswer, rule: WaitRule, now: datetime) -> bool:
+    """Tell whether nothing more of a generation that a submit found ended is to be waited for."""
+    detail = AppDetail(app=answer.app, attempt=answer.attempt, cluster=None, target=answer.target)
+    return judge(brief_from_detail(detail), answer.generation, at=now, rule=rule) is not None
 
 
 def wait_in_worker(caller: Caller, held: Held, rule: WaitRule, *, tell: Callable[[AppDetail], None]) -> AppEvent:

@@ -29,6 +29,21 @@ UGLY: list[tuple[dict[str, Any], str]] = [
     ({"application": Artifact(name="a..b", sha256=SHA)}, "file name"),
     ({"application": Artifact(name="", sha256=SHA)}, "file name"),
     ({"files": (Artifact(name="a.txt", sha256=SHA), Artifact(name="b.txt", sha256=SHA))}, "also given as 'a.txt'"),
+    ({"files": (Artifact(name="a", uri="s3://b/1/a"), Artifact(name="a", uri="s3://b/2/a#x"))}, "file name 'a'"),
+    ({"files": (Artifact(name="a", sha256=SHA, alias="x"), Artifact(name="a", sha256=SHA, alias="y"))}, "file name 'a'"),
+    ({"jars": (Artifact(name="a.jar", uri="s3://b/a.jar"),), "files": (Artifact(name="a.jar", sha256=SHA),)}, "file name 'a.jar'"),
+    ({"archives": (Artifact(name="a.zip", sha256=SHA, alias="../a"),)}, "alias 'a.zip#../a'"),
+    ({"archives": (Artifact(name="a.zip", uri="s3://b/a.zip#x/y"),)}, "alias 'a.zip#x/y'"),
+    ({"files": (Artifact(name="a", sha256=SHA, alias=".."),)}, "alias"),
+    ({"application": None}, "application None"),
+    ({"sql": "select 1"}, "application 'job.py'"),
+    ({"application": None, "sql": " \n"}, "sql"),
+    ({"application": None, "sql": "select '\x00'"}, "sql"),
+    ({"application": None, "sql": "x" * 1_000_001}, "sql '1,000,001 characters'"),
+    ({"application": None, "sql": "select 1", "main_class": "a.B"}, "main_class 'a.B'"),
+    ({"application": None, "sql": "select 1", "args": ("x",)}, "args ('x',)"),
+    ({"main_class": "a.B"}, "main_class 'a.B'"),
+    ({"application": Artifact(name="a.jar", uri="s3://b/a.jar")}, "main_class None"),
     ({"conf": {"": "x"}}, "conf key"),
     ({"conf": {"spark.a b": "x"}}, "conf key"),
     ({"conf": {"spark.a=b": "x"}}, "conf key"),
@@ -54,6 +69,13 @@ def test_check_request_of_bad_value_names_it(values: dict[str, Any], message: st
         check_request(make_request(**values))
     assert message in str(refused.value)
     assert refused.value.hint
+
+
+def test_check_request_takes_sql_a_jar_with_its_class_and_aliases() -> None:
+    check_request(make_request(application=None, sql="select 1; select 2"))
+    jar = Artifact(name="a.jar", sha256=SHA)
+    archives = (Artifact(name="env.tar.gz", sha256="1" * 64, alias="env"), Artifact(name="x.zip", uri="s3://b/x.zip#x"))
+    check_request(make_request(application=jar, main_class="a.B", jars=(jar,), archives=archives))
 
 
 def test_check_request_never_shows_the_value_of_a_secret_in_conf() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import sys
 import types
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -77,9 +78,26 @@ def test_dag_files_other_address_is_refused(dag_file: Path, address: str) -> Non
         finder(dag_file)("application", address)
 
 
-def test_dag_files_alias_of_a_local_file_is_refused(dag_file: Path) -> None:
-    with pytest.raises(InvalidRequest, match="alias"):
-        finder(dag_file)("archives[0]", "jobs/agg.py#x")
+@pytest.mark.parametrize("name", ["files[0]", "archives[1]"])
+def test_dag_files_alias_of_a_local_file_is_kept_beside_its_content(dag_file: Path, name: str) -> None:
+    files = finder(dag_file)
+    artifact = files(name, "jobs/agg.py#env")
+    assert (artifact.name, artifact.alias, artifact.uri) == ("agg.py", "env", None)
+    assert files.paths == {artifact.sha256: dag_file.parent / "jobs" / "agg.py"}
+
+
+@pytest.mark.parametrize(("name", "path"), [("application", "jobs/agg.py#x"), ("jars[0]", "a.jar#x"), ("files[0]", "jobs/agg.py#")])
+def test_dag_files_alias_that_nothing_would_read_is_refused(dag_file: Path, name: str, path: str) -> None:
+    with pytest.raises(InvalidRequest, match=r'archives=\["env.tar.gz#env"\]'):
+        finder(dag_file)(name, path)
+
+
+def test_dag_files_main_class_is_read_from_a_local_jar_alone(dag_file: Path) -> None:
+    with zipfile.ZipFile(dag_file.parent / "jobs" / "app.jar", "w") as jar:
+        jar.writestr("META-INF/MANIFEST.MF", "Main-Class: com.acme.Main\n")
+    files = finder(dag_file)
+    assert files.main_class_of(files("application", "jobs/app.jar")) == "com.acme.Main"
+    assert files.main_class_of(files("application", "s3://code/app.jar")) is None
 
 
 def test_dag_folders_script_outside_airflow_counts_too(dag_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,21 @@ import pytest
 from platyspark_provider.core.spec import Artifact
 from platyspark_provider.core.states import OnLimit, Reuse
 from platyspark_provider.errors import InvalidRequest
-from platyspark_provider.operators.request import Arguments, request_from_arguments
+from platyspark_provider.operators.request import Arguments, metrics_from_value, request_from_arguments
 
 
-def find(name: str, path: str) -> Artifact:
-    return Artifact(name=PurePosixPath(path).name, uri=f"s3://code/{path}")
+class Finder:
+    """Finds every file: jars named `local...` on this machine, all else at an address."""
+
+    def __call__(self, name: str, path: str) -> Artifact:
+        file = PurePosixPath(path).name
+        return Artifact(name=file, sha256="0" * 64) if file.startswith("local") else Artifact(name=file, uri=f"s3://code/{path}")
+
+    def main_class_of(self, jar: Artifact) -> str | None:
+        return "com.acme.Manifest" if jar.name == "local-named.jar" else None
+
+
+find = Finder()
 
 
 def request_with(**values: Any) -> Any:
@@ -21,11 +31,14 @@ def request_with(**values: Any) -> Any:
 
 
 BAD: list[tuple[str, Any, str, str]] = [
-    ("application", None, "application is None", "Write a string"),
+    ("application", None, "application is None", 'or sql="..."'),
     ("application", "", "application is ''", "Write a value"),
     ("application", ["job.py"], "list instead of text", "Write a string"),
     ("application", "job.sql", "neither a .py nor a .jar", "PySpark file or a jar"),
-    ("application", "job.jar", "no class to start", "main_class="),
+    ("application", "job.jar", "no class to start (the manifest of an address is not read)", "main_class="),
+    ("application", "local.jar", "no class to start (its manifest names none)", "main_class="),
+    ("sql", "select 1", "application is 'job.py': sql is given as well", "one of the two"),
+    ("sql", "", "sql is ''", "Write a value"),
     ("main_class", "com.acme.Main", "job.py is a Python file", "Leave main_class out"),
     ("args", "--date 2026-01-01", "one string instead of a list", "args=['--date 2026-01-01']"),
     ("args", {"--date": 1}, "dict instead of a list", "args=[...]"),
@@ -62,7 +75,53 @@ def test_request_from_arguments_bad_value_names_field_problem_and_advice(field: 
     text = str(refusal.value)
     assert problem in text
     assert advice in text
-    assert str(refusal.value.fields["field"]).startswith(field) or field in {"application"}
+    assert str(refusal.value.fields["field"]).startswith(field) or field in {"application", "sql"}
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({}, "application is None: nothing to run"),
+        ({"sql": "select 1", "args": ["x"]}, "args is ['x']: sql takes none"),
+        ({"sql": "select 1", "main_class": "a.B"}, "main_class is 'a.B': sql has no class"),
+        ({"sql": ["select 1"]}, "sql is ['select 1']: a list instead of text"),
+    ],
+)
+def test_request_from_arguments_of_no_program_or_two_says_so(values: Any, problem: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        request_with(application=None, **values)
+    assert problem in str(refusal.value)
+
+
+def test_request_from_arguments_sql_takes_all_but_a_program() -> None:
+    request = request_with(application=None, sql="select 1", conf={"spark.x": 1}, jars=["udf.jar"], args=[])
+    assert (request.sql, request.application, request.main_class) == ("select 1", None, None)
+    assert [a.name for a in request.artifacts()] == ["udf.jar"]
+
+
+def test_request_from_arguments_local_jar_starts_what_its_manifest_names() -> None:
+    assert request_with(application="local-named.jar").main_class == "com.acme.Manifest"
+    assert request_with(application="local-named.jar", main_class="com.acme.Other").main_class == "com.acme.Other"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "wait", "problem"),
+    [
+        ("rows", True, "one string instead of a list"),
+        (["app_id"], True, "metrics is 'app_id': always returned"),
+        ([3], True, "metrics[0] is 3"),
+        (["rows"], False, "nobody waits"),
+    ],
+)
+def test_metrics_from_value_bad_names_are_refused(metrics: Any, wait: bool, problem: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        metrics_from_value(metrics, wait=wait)
+    assert problem in str(refusal.value)
+
+
+def test_metrics_from_value_may_be_none_or_any_other_names() -> None:
+    assert metrics_from_value(None, wait=False) == ()
+    assert metrics_from_value(["rows", "max day"], wait=True) == ("rows", "max day")
 
 
 def test_request_from_arguments_defaults_leave_the_rest_to_the_profile() -> None:

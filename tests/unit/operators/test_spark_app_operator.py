@@ -371,7 +371,7 @@ def test_spark_app_operator_killed_in_the_middle_of_a_step_sends_nothing(desk: D
 
 
 def test_spark_app_operator_unknown_argument_is_refused_at_parse_time() -> None:
-    for name in ("sql", "metrics", "python_env", "notify"):
+    for name in ("python_env", "notify"):
         with pytest.raises(TypeError, match=name):
             SparkAppOperator(task_id="x", application="job.py", **{name: "y"})
 
