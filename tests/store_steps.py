@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from platyspark_provider.core.app_state import AppState
+from platyspark_provider.core.app_state import AppState, in_queue
 from platyspark_provider.core.model import Cluster, Event
 from platyspark_provider.core.records import ClaimRequest, ClusterAssigned, CreateEnded, CreateIntended, Policy, Record, RecordAnswer
 from platyspark_provider.core.states import AppPhase
@@ -25,7 +25,9 @@ def first(**values: Any) -> Decide:
             return None
         event = Event(object_kind="app", object_id=0, kind="app.new", message="Submitted.", actor="task:x", at=now, generation=1)
         app = make_app(**{"id": 0, "phase": phase, "created_at": now, "updated_at": now, **values})
-        return Write(app=app, attempt=make_attempt(app_id=0, phase=phase, spec=spec, created_at=now), events=(event,))
+        attempt = make_attempt(app_id=0, phase=phase, spec=spec, created_at=now)
+        queued = app if "queued_at" in values else in_queue(app, attempt, since=now)
+        return Write(app=queued, attempt=attempt, events=(event,))
 
     return decide
 

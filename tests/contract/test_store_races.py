@@ -107,7 +107,8 @@ def test_submit_of_20_keys_of_a_task_gives_20_slots(racers: Racers) -> None:
 
 
 def test_cluster_assigned_to_20_apps_of_one_spec_makes_one_cluster(racers: Racers, store: Store) -> None:
-    ids = [submit(store, f"k{n}").app.id for n in range(20)]
+    spec = make_spec(cluster=make_cluster_spec(step_concurrency=20))
+    ids = [submit(store, f"k{n}", spec=spec).app.id for n in range(20)]
     epochs = {i: hold(store, "app", i) for i in ids}
     clusters = racers.run(20, lambda s, n: on_cluster(s, ids[n], epochs[ids[n]]).id)
     assert len(set(clusters)) == 1
@@ -117,7 +118,7 @@ def test_cluster_assigned_to_20_apps_of_one_spec_makes_one_cluster(racers: Racer
 
 def test_cluster_assigned_to_20_apps_of_two_specs_makes_two_clusters(racers: Racers, store: Store) -> None:
     """Each racer asks for both specs, every other one in the opposite order."""
-    specs = [make_spec(cluster=make_cluster_spec(name=name)) for name in ("one", "two")]
+    specs = [make_spec(cluster=make_cluster_spec(name=name, step_concurrency=20)) for name in ("one", "two")]
     pairs = [[submit(store, f"k{n}-{spec.cluster.name}", spec=spec).app.id for spec in specs] for n in range(20)]
     epochs = {i: hold(store, "app", i) for pair in pairs for i in pair}
 

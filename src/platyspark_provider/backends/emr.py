@@ -74,6 +74,10 @@ class EmrBackend:
         """End a cluster; asking again is harmless."""
         terminate(self._api, external_id)
 
+    def busy(self, external_id: str) -> str:
+        """Return what still works on a cluster: active steps, and YARN's applications where YARN answers."""
+        return self._observer.busy(external_id)
+
     def submit(self, cluster: str | None, launches: Sequence[Launch]) -> Sequence[str]:
         """Send runs in one call (two for more than 50) and return their step ids in order.
 

@@ -8,16 +8,17 @@ from typing import Any
 
 from platyspark_provider.backends.base import AttemptRef, AttemptSight, ClusterRef, ClusterSight, Death, Sights
 from platyspark_provider.backends.emr_api import MAX_STEP_IDS, EmrApi, is_content_refusal
-from platyspark_provider.backends.emr_states import ACTIVE_CLUSTERS, Step, attempt_sight, death_from_step
+from platyspark_provider.backends.emr_states import ACTIVE_CLUSTERS, ACTIVE_STEPS, Step, attempt_sight, death_from_step
 from platyspark_provider.backends.emr_yarn import EmrYarn
 from platyspark_provider.backends.yarn import YarnApplication, death_from_applications
 from platyspark_provider.core.states import DeployMode
-from platyspark_provider.errors import BackendThrottled, PlatySparkError
+from platyspark_provider.errors import BackendRejected, BackendThrottled, PlatySparkError
 
 log = logging.getLogger(__name__)
 
 # DescribeCluster refills at 1/s (burst 10): more ended clusters at once wait for the next look.
 _MAX_DESCRIBES = 10
+_NAMED = 3
 
 
 class EmrObserver:
@@ -48,6 +49,21 @@ class EmrObserver:
         for cluster, reason in failures.items():
             log.warning("cluster %s could not be looked at: %s", cluster, reason)
         return Sights(clusters=seen, attempts=runs, failed=frozenset(failures), failure="; ".join(sorted(set(failures.values()))))
+
+    def busy(self, cluster: str) -> str:
+        """Return what works on a cluster: its active steps by EMR's list, and what YARN has running where it answers.
+
+        EMR's own state does not tell: a WAITING cluster may run what came by SSH, Livy or an asynchronous submit (EMR guide).
+        """
+        try:
+            steps = [step for page in self._api.step_pages(cluster, states=ACTIVE_STEPS) for step in page]
+        except BackendRejected as error:
+            if not is_content_refusal(error):
+                raise
+            return ""
+        found = [f"step {step.id} ({step.name})" for step in steps] or [f"YARN's {app.id}" for app in self._yarn.living(cluster) or ()]
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        return f"{', '.join(found[:_NAMED])}{more} still run there" if found else ""
 
     def _look_at_clusters(self, wanted: Collection[str]) -> tuple[dict[str, ClusterSight], dict[str, str]]:
         """List the live ones, then describe those that are missing: ended, or moving while they were listed."""

@@ -10,6 +10,9 @@ from platyspark_provider.core.states import DeployMode
 from platyspark_provider.errors import BackendRejected
 
 MAX_STEP_CHARACTERS = 10_240  # of one HadoopJarStep (EMR guide, "Service limits")
+_DEAD_MAN_FACTOR = 3
+_KEPT_DEAD_MAN_S = 86_400
+_IDLE_BOUNDS_S = (60, 604_800)  # of AutoTerminationPolicy.IdleTimeout (EMR API)
 COMMAND_RUNNER = "command-runner.jar"
 
 # Our words for `security_groups`; EMR's own member names are taken too.
@@ -33,12 +36,14 @@ def run_job_flow_request(spec: ClusterSpec, *, name: str, tags: Mapping[str, str
         "Applications": [{"Name": application} for application in spec.applications],
         "Instances": _instances(spec, name),
         "StepConcurrencyLevel": spec.step_concurrency,
-        "AutoTerminationPolicy": {"IdleTimeout": spec.idle_timeout_s},
+        "AutoTerminationPolicy": {"IdleTimeout": dead_man_s(spec)},
         "Configurations": [_configuration(one) for one in spec.configurations],
         "BootstrapActions": [_bootstrap_action(one, index) for index, one in enumerate(spec.bootstrap_actions, 1)],
         "Tags": [{"Key": key, "Value": value} for key, value in {**spec.tags, **tags}.items()],
         "VisibleToAllUsers": True,
     }
+    if spec.max_workers is not None:
+        request["ManagedScalingPolicy"] = {"ComputeLimits": _compute_limits(spec)}
     optional = {
         "ServiceRole": spec.service_role,
         "JobFlowRole": spec.instance_profile,
@@ -47,6 +52,31 @@ def run_job_flow_request(spec: ClusterSpec, *, name: str, tags: Mapping[str, str
         "LogUri": spec.log_uri,
     }
     return request | {key: value for key, value in optional.items() if value}
+
+
+def dead_man_s(spec: ClusterSpec) -> int:
+    """Return the idle time in seconds after which EMR itself ends a cluster: a last resort, should nobody of ours be there to do it.
+
+    It is well above the spec's own idle timeout, because EMR's clock knows nothing of our rows and can race a join.
+    """
+    longest = max(_DEAD_MAN_FACTOR * spec.idle_timeout_s, _KEPT_DEAD_MAN_S if spec.pool_min else 0)
+    return min(max(longest, _IDLE_BOUNDS_S[0]), _IDLE_BOUNDS_S[1])
+
+
+def _compute_limits(spec: ClusterSpec) -> dict[str, Any]:
+    """Return the limits of EMR's managed scaling: from the workers that the spec begins with to its most.
+
+    Core nodes stay as few as they are: HDFS and the drivers (EMR 5.19 and later) live there, and task nodes come and go.
+    """
+    workers = {role: sum(g.count for g in spec.instance_groups if g.role.upper() == role) for role in ("CORE", "TASK")}
+    least, most = sum(workers.values()), max(spec.max_workers or 0, sum(workers.values()))
+    on_demand = {} if spec.max_on_demand is None else {"MaximumOnDemandCapacityUnits": min(spec.max_on_demand, most)}
+    return {
+        "UnitType": "Instances",
+        "MinimumCapacityUnits": least,
+        "MaximumCapacityUnits": most,
+        "MaximumCoreCapacityUnits": max(workers["CORE"], 1),
+    } | on_demand
 
 
 def _instances(spec: ClusterSpec, name: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Which ResourceManager belongs to an EMR cluster, and what it says of runs; remembers addresses and silence."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from platyspark_provider.backends.emr_api import EmrApi
 from platyspark_provider.backends.yarn import YarnApplication, YarnRest
@@ -27,11 +27,15 @@ class EmrYarn:
 
     def applications(self, cluster: str, tags: Collection[str]) -> tuple[YarnApplication, ...] | None:
         """Return the cluster's applications with these tags; None when YARN does not answer, or did not a moment ago."""
-        return None if self._silence_s(cluster) < self._pause_s else self._ask(cluster, tags)
+        return None if self._silence_s(cluster) < self._pause_s else self._ask(cluster, lambda rest: rest.applications(tags))
 
-    def _ask(self, cluster: str, tags: Collection[str]) -> tuple[YarnApplication, ...] | None:
+    def living(self, cluster: str) -> tuple[YarnApplication, ...] | None:
+        """Return all of the cluster's applications that have not ended; None when YARN does not answer, or did not a moment ago."""
+        return None if self._silence_s(cluster) < self._pause_s else self._ask(cluster, YarnRest.living)
+
+    def _ask(self, cluster: str, question: Callable[[YarnRest], tuple[YarnApplication, ...] | None]) -> tuple[YarnApplication, ...] | None:
         rest = self._rest(cluster)
-        found = rest.applications(tags) if rest else None
+        found = question(rest) if rest else None
         if found is None:
             self._silent_at[cluster] = time.monotonic()
         else:
@@ -47,7 +51,7 @@ class EmrYarn:
 
     def kill(self, cluster: str, tag: str) -> str | None:
         """Kill every live application of a tag and say so; None when YARN does not answer. A kill waits for no pause."""
-        rest, found = self._rest(cluster), self._ask(cluster, [tag])
+        rest, found = self._rest(cluster), self._ask(cluster, lambda rest: rest.applications([tag]))
         if rest is None or found is None:
             return None
         alive = [app.id for app in found if not app.is_ended]

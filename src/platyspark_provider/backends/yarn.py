@@ -12,6 +12,7 @@ import httpx
 from platyspark_provider.backends.base import Death
 
 _REASON_CHARS = 500
+_LIVING = ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED", "RUNNING")
 _ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 _TIMEOUT = httpx.Timeout(10.0, connect=2.0)
 # Without Kerberos YARN takes the caller's word for who it is; steps run as hadoop.
@@ -69,15 +70,23 @@ class YarnRest:
 
     def applications(self, tags: Collection[str]) -> tuple[YarnApplication, ...] | None:
         """Return every known application that wears one of the tags, ended ones included; None without an answer."""
+        found = self._list({"applicationTags": ",".join(sorted(tags))})
+        return None if found is None else tuple(app for app in found if not app.tags.isdisjoint(tags))
+
+    def living(self) -> tuple[YarnApplication, ...] | None:
+        """Return every application that has not ended, whoever sent it; None without an answer."""
+        found = self._list({"states": ",".join(_LIVING)})
+        return None if found is None else tuple(app for app in found if not app.is_ended)
+
+    def _list(self, params: Mapping[str, str]) -> tuple[YarnApplication, ...] | None:
         try:
             with self._client() as client:
-                answer = client.get("/ws/v1/cluster/apps", params={"applicationTags": ",".join(sorted(tags))})
+                answer = client.get("/ws/v1/cluster/apps", params=dict(params))
             answer.raise_for_status()
             listed = (answer.json().get("apps") or {}).get("app") or []
-            found = tuple(application_from_raw(raw) for raw in listed)
+            return tuple(application_from_raw(raw) for raw in listed)
         except (httpx.HTTPError, ValueError, KeyError, AttributeError, TypeError):
             return None
-        return tuple(app for app in found if not app.tags.isdisjoint(tags))
 
     def kill(self, application_id: str) -> bool:
         """Ask for the end of an application; True if YARN took the order, which is not yet its death."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from platyspark_provider.core.keys import cluster_key
 from platyspark_provider.core.model import App, Attempt, Cluster, Event
 from platyspark_provider.core.records import Policy
 from platyspark_provider.core.states import AppPhase, LogState
@@ -80,15 +81,26 @@ def end(state: AppState, phase: AppPhase, message: str, *, actor: str, now: date
     return _begin_wanted(done, now)
 
 
+def in_queue(app: App, attempt: Attempt, *, since: datetime) -> App:
+    """Return the application with its pool and its place in that pool's queue.
+
+    :param since: when it began to wait; each point of priority counts as one more minute of waiting, so that age always
+        wins in the end.
+    """
+    pool_key = cluster_key(app.environment, attempt.spec.cluster)
+    return replace(app, pool_key=pool_key, queued_at=since - timedelta(minutes=attempt.spec.priority))
+
+
 def _begin_wanted(state: AppState, now: datetime) -> AppState:
     app, wanted = state.app, state.wanted
     if wanted is None or app.wanted_generation <= app.generation:
         return state
     phase = AppPhase.WAIT_CLUSTER if wanted.artifacts_ready else AppPhase.NEW
     line = event_of(app, wanted.generation, f"app.{phase.value}", "The old run is proven dead; this one begins.", actor="registry", now=now)
+    begun = replace(app, generation=wanted.generation, phase=phase, cluster_id=None, conditions=())
     return replace(
         state,
-        app=replace(app, generation=wanted.generation, phase=phase, cluster_id=None, conditions=()),
+        app=in_queue(begun, wanted, since=now),
         wanted=replace(wanted, phase=phase),
         events=(*state.events, line),
     )

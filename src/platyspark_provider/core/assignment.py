@@ -160,3 +160,13 @@ def assign(state: AppState, cluster: Cluster, *, actor: str, now: datetime) -> A
     line = event_of(app, state.attempt.generation, "app.cluster_assigned", message, actor=actor, now=now, cluster_id=cluster.id)
     placed = replace(app, cluster_id=cluster.id, conditions=(), updated_at=now, next_reconcile_at=None)
     return replace(state, app=placed, cluster=cluster, events=(*state.events, line))
+
+
+def leave(state: AppState, *, actor: str, now: datetime) -> AppState:
+    """Return the state with the application back in the queue; no event if it was there."""
+    app, cluster = state.app, state.cluster
+    if app.cluster_id is None:
+        return state
+    name = f"cluster {cluster.name} is {cluster.phase.value}" if cluster is not None else "its cluster is gone"
+    line = event_of(app, state.attempt.generation, "app.queued", f"Waits for another cluster: {name}.", actor=actor, now=now)
+    return replace(state, app=replace(app, cluster_id=None, conditions=(), updated_at=now), cluster=None, events=(*state.events, line))

@@ -199,6 +199,9 @@ class Backend(Protocol):
     def terminate_cluster(self, external_id: str) -> None:
         """End a cluster; asking again is harmless."""
 
+    def busy(self, external_id: str) -> str:
+        """Return what still works on a cluster, in words, whoever sent it; "" for nothing, or for a cluster that has ended."""
+
     def submit(self, cluster: str | None, launches: Sequence[Launch]) -> Sequence[str]:
         """Send runs to one cluster in one call and return their external ids in order."""
 

@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from platyspark_provider.core.keys import AttemptName, ClusterName
 from platyspark_provider.core.model import App, Attempt, Cluster
+from platyspark_provider.core.placement import takes_applications
 from platyspark_provider.core.ports import AttemptSight, ClusterSight, Death
-from platyspark_provider.core.records import AppObserved, ClusterObserved, Policy
+from platyspark_provider.core.records import AppObserved, ClusterLoad, ClusterObserved, Policy
 from platyspark_provider.core.states import (
     APP_SENT,
     CLUSTER_ACCEPTS_WORK,
     AppPhase,
+    ClusterDesired,
     ClusterPhase,
     DeployMode,
     FailureClass,
@@ -39,7 +42,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Nothing can be done yet, for a reason people can read."""
+    """Nothing can be done yet, for a reason that `core.queue_words` tells people."""
 
     reason: str
     message: str
@@ -70,17 +73,28 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GiveUpStart:
-    """The cluster takes too long to start: end it."""
+class Drain:
+    """Commit that the cluster gets no more applications; `why` and `reason` as in `ClusterDrainIntended`."""
 
-    message: str
+    why: Literal["idle", "late", "asked"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminate:
+    """End the cluster, on which no application of ours is.
+
+    :param if_quiet: only when its backend finds nothing else at work there.
+    """
+
+    if_quiet: bool
 
 
 # An unproven stop is tried again after this many times the ladder's grace: ten minutes by default.
 STOP_AGAIN_GRACES = 10
 
 AppAction = Assign | Send | LookFor | Watch | Hold | Fail | Climb | GiveUpStop
-ClusterAction = Create | LookFor | Watch | Hold | GiveUpStart
+ClusterAction = Create | LookFor | Watch | Hold | Drain | Terminate
 
 
 def attempt_name(app: App, attempt: Attempt, installation: str) -> AttemptName:
@@ -100,19 +114,54 @@ def cluster_name(cluster: Cluster, installation: str, *, send: int) -> ClusterNa
     )
 
 
-def decide_cluster(cluster: Cluster, *, policy: Policy, now: datetime) -> ClusterAction:
+def decide_cluster(cluster: Cluster, *, policy: Policy, now: datetime, load: ClusterLoad | None = None) -> ClusterAction:
     """Return what brings a cluster row forward; the caller holds its lease, so no other creator is at work.
 
+    :param load: what was on it when its row was read; None: not known, so it is not ended for want of work.
     :param now: when the pass began: only a cluster that it has seen starting can be too late.
     """
     if cluster.next_reconcile_at is not None and cluster.next_reconcile_at > now:
         return Hold(reason="backoff", message=f"Cluster {cluster.name} is tried again at {cluster.next_reconcile_at:%H:%M:%S}.")
-    if cluster.phase is ClusterPhase.INTENT:
-        return Create()
+    is_wanted = cluster.desired is ClusterDesired.UP
+    match cluster.phase:
+        case ClusterPhase.INTENT if is_wanted:
+            return Create()
+        case ClusterPhase.CREATING | ClusterPhase.AMBIGUOUS:
+            return LookFor()
+        case ClusterPhase.INTENT | ClusterPhase.STARTING | ClusterPhase.READY if not is_wanted:
+            return Drain(why="asked", reason="its end was asked for")
+        case ClusterPhase.STARTING:
+            return _late(cluster, policy, now)
+        case ClusterPhase.READY:
+            return _idle(cluster, load, now)
+        case ClusterPhase.DRAINING:
+            return _end(cluster, load)
+        case _:
+            return Watch()
+
+
+def _late(cluster: Cluster, policy: Policy, now: datetime) -> ClusterAction:
     late = (cluster.create_sent_at or cluster.created_at) + timedelta(seconds=policy.start_deadline_s)
-    if cluster.phase is ClusterPhase.STARTING and cluster.observed_at is not None and cluster.observed_at >= now >= late:
-        return GiveUpStart(message=f"not ready {policy.start_deadline_s:.0f} s after it was created (start_deadline)")
-    return LookFor() if cluster.phase in {ClusterPhase.CREATING, ClusterPhase.AMBIGUOUS} else Watch()
+    if cluster.observed_at is None or not cluster.observed_at >= now >= late:
+        return Watch()
+    return Drain(why="late", reason=f"not ready {policy.start_deadline_s:.0f} s after it was created (start_deadline)")
+
+
+def _idle(cluster: Cluster, load: ClusterLoad | None, now: datetime) -> ClusterAction:
+    """Nothing of ours was on it for its idle timeout: EMR's own clock is the last resort alone, for it can race a join."""
+    if load is None or load.active or cluster.healthy_since is None:
+        return Watch()
+    since = max(cluster.healthy_since, load.last_used_at or cluster.healthy_since)
+    timeout = timedelta(seconds=cluster.spec.idle_timeout_s)
+    return Watch() if now < since + timeout else Drain(why="idle", reason=f"idle for {timeout} (idle_timeout)")
+
+
+def _end(cluster: Cluster, load: ClusterLoad | None) -> ClusterAction:
+    """End a draining cluster when the last application left it; what can't be proven dead elsewise ends with a cluster that is to go."""
+    if cluster.failure_class is not None:
+        return Terminate(if_quiet=False)
+    left = None if load is None else load.active - (load.stuck if cluster.desired is ClusterDesired.DOWN else 0)
+    return Watch() if left != 0 else Terminate(if_quiet=cluster.desired is not ClusterDesired.DOWN)
 
 
 def decide_app(app: App, attempt: Attempt, cluster: Cluster | None, *, policy: Policy, now: datetime) -> AppAction:
@@ -144,11 +193,8 @@ def _place(app: App, cluster: Cluster | None, now: datetime) -> AppAction:
         return Fail(message=f"Cluster {cluster.name} can't be created: {cluster.observed_reason}")
     if cluster.phase in CLUSTER_ACCEPTS_WORK:
         return Send()
-    if cluster.phase.is_terminal or cluster.phase in {ClusterPhase.DRAINING, ClusterPhase.TERMINATING}:
+    if not takes_applications(cluster):
         return Assign()
-    if cluster.next_reconcile_at is not None and cluster.next_reconcile_at > now:
-        failed = f"{cluster.restart_count} in a row never became ready" if cluster.restart_count else "the backend asked to wait"
-        return Hold(reason="cluster", message=f"Cluster {cluster.name} is created at {cluster.next_reconcile_at:%H:%M:%S} UTC: {failed}.")
     return Hold(reason="cluster", message=f"Cluster {cluster.name} is {cluster.phase.value}.")
 
 

@@ -4,26 +4,32 @@ A batch that needs clusters which don't exist yet changes nothing: its answer is
 inserts them and applies the whole batch again.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import assert_never
 
-from platyspark_provider.core.app_state import AppState, Refused
+from platyspark_provider.core.app_state import AppState, Refused, in_queue
 from platyspark_provider.core.assignment import (
     assign,
     end_thrashing,
     failed_start,
     intended_cluster,
     is_thrashing,
+    leave,
     live_key_of,
     refuse_assignment,
 )
 from platyspark_provider.core.cluster_transitions import ClusterRecord, ClusterState, apply_to_cluster
 from platyspark_provider.core.keys import cluster_key
 from platyspark_provider.core.model import App, Attempt, Cluster, Event
+from platyspark_provider.core.placement import Budget, Create, Queued, Reuse, Wait, takes_applications
+from platyspark_provider.core.placing import Asker, Placing, live_key_for
 from platyspark_provider.core.records import (
     AppWork,
     ClusterAssigned,
+    ClusterDrainIntended,
     ClusterObserved,
     CreateEnded,
     CreateIntended,
@@ -32,6 +38,7 @@ from platyspark_provider.core.records import (
     Policy,
     Record,
     RecordAnswer,
+    SendIntended,
 )
 from platyspark_provider.core.transitions import AppRecord, apply_to_app
 
@@ -40,11 +47,21 @@ AttemptKey = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """The rows that a batch may touch, by id; attempts by app and generation."""
+    """The rows that a batch may touch, by id; attempts by app and generation; and what it can't touch but has to respect.
+
+    :param clusters: all that hold a live key of the pools in question, locked, and those that the applications are on.
+    :param queue: the first applications that wait for these pools; those of the batch itself may be left out.
+    :param active: live applications by cluster; :param teams: those on clusters, by team; :param targets: clusters that
+        have not ended, by the target's name. Counted under the locks.
+    """
 
     apps: Mapping[int, App] = field(default_factory=dict)
     attempts: Mapping[AttemptKey, Attempt] = field(default_factory=dict)
     clusters: Mapping[int, Cluster] = field(default_factory=dict)
+    queue: tuple[Queued, ...] = ()
+    active: Mapping[int, int] = field(default_factory=dict)
+    teams: Mapping[str, int] = field(default_factory=dict)
+    targets: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +77,28 @@ class Recorded:
     missing: tuple[Cluster, ...] = ()
 
 
+ABOUT_CLUSTERS = (CreateIntended, CreateEnded, CreateLookedFor, ClusterDrainIntended, ClusterObserved)
+
+
 def app_ids(records: Sequence[Record]) -> list[int]:
     """Return the ids of the applications that facts are about, ascending."""
-    return sorted({r.app_id for r in records if not isinstance(r, CreateIntended | CreateEnded | CreateLookedFor | ClusterObserved)})
+    return sorted({r.app_id for r in records if not isinstance(r, ABOUT_CLUSTERS)})
 
 
 def cluster_ids(records: Sequence[Record]) -> list[int]:
     """Return the ids of the clusters that facts are about, ascending."""
-    return sorted({r.cluster_id for r in records if isinstance(r, CreateIntended | CreateEnded | CreateLookedFor | ClusterObserved)})
+    return sorted({r.cluster_id for r in records if isinstance(r, ABOUT_CLUSTERS)})
+
+
+def draining_ids(records: Sequence[Record]) -> list[int]:
+    """Return the ids of the clusters that are to be drained, ascending: how many their pools have must be known."""
+    return sorted({r.cluster_id for r in records if isinstance(r, ClusterDrainIntended)})
+
+
+def sending_to(rows: Rows, records: Sequence[Record]) -> list[int]:
+    """Return the ids of the clusters that something is to be sent to, ascending: nobody may end them meanwhile."""
+    apps = (rows.apps.get(r.app_id) for r in records if isinstance(r, SendIntended))
+    return sorted({app.cluster_id for app in apps if app is not None and app.cluster_id is not None})
 
 
 def logged_attempts(records: Sequence[Record]) -> list[AttemptKey]:
@@ -76,13 +107,18 @@ def logged_attempts(records: Sequence[Record]) -> list[AttemptKey]:
 
 
 def live_keys(rows: Rows, records: Sequence[Record]) -> list[str]:
-    """Return the live keys of the clusters that the batch may join, ascending."""
-    return sorted({live_key_of(app, attempt) for app, attempt in _waiting(rows, records)})
+    """Return the live keys of the clusters that the batch's dedicated applications may join, ascending."""
+    return sorted({live_key_of(app, attempt) for app, attempt in _waiting(rows, records) if attempt.spec.cluster.dedicated})
+
+
+def pool_keys(rows: Rows, records: Sequence[Record]) -> list[str]:
+    """Return the keys of the pools that the batch asks for places in, ascending."""
+    return sorted({cluster_key(app.environment, attempt.spec.cluster) for app, attempt in _waiting(rows, records)})
 
 
 def cluster_keys(rows: Rows, records: Sequence[Record]) -> list[str]:
     """Return the keys whose newest ended cluster the batch must know: how it ended decides on the next, ascending."""
-    return sorted({cluster_key(app.environment, attempt.spec.cluster) for app, attempt in _waiting(rows, records)})
+    return sorted({live_key_of(app, attempt) for app, attempt in _waiting(rows, records)})
 
 
 def _waiting(rows: Rows, records: Sequence[Record]) -> list[tuple[App, Attempt]]:
@@ -106,27 +142,38 @@ def record_all(
     :param only_app: a worker's own application: facts about others are refused, and that a cluster ends unless it is dedicated
         to this application.
     """
-    book = _Book(rows, targets, policy, actor, only_app, now)
+    book = _Book(rows, records, targets, policy, actor, only_app, now)
     answers = tuple(book.take(record) for record in records)
     if book.missing:
         return Recorded(rows=rows, missing=tuple(book.missing[key] for key in sorted(book.missing)))
-    return Recorded(rows=Rows(apps=book.apps, attempts=book.attempts, clusters=book.clusters), answers=answers, events=tuple(book.events))
+    done = replace(rows, apps=book.apps, attempts=book.attempts, clusters=book.clusters)
+    return Recorded(rows=done, answers=answers, events=tuple(book.events))
 
 
 class _Book:
     """The rows of one batch while its facts are applied."""
 
-    def __init__(self, rows: Rows, targets: Mapping[str, int], policy: Policy, actor: str, only_app: int | None, now: datetime) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        records: Sequence[Record],
+        targets: Mapping[str, int],
+        policy: Policy,
+        actor: str,
+        only_app: int | None,
+        now: datetime,
+    ) -> None:
         self.apps, self.attempts, self.clusters = dict(rows.apps), dict(rows.attempts), dict(rows.clusters)
         self.targets, self.policy, self.actor, self.only_app, self.now = targets, policy, actor, only_app, now
-        self.live = {c.live_key: c.id for c in self.clusters.values() if c.live_key is not None}
-        self.freed: set[str] = set()
+        self.active = Counter(rows.active)
+        budget = Budget(policy=policy, teams=Counter(rows.teams), targets=Counter(rows.targets))
+        self.placing = Placing(_askers(rows, records), rows.queue, self.clusters, self.active, budget)
         self.events: list[Event] = []
         self.missing: dict[str, Cluster] = {}
 
     def take(self, record: Record) -> RecordAnswer:
         match record:
-            case CreateIntended() | CreateEnded() | CreateLookedFor() | ClusterObserved():
+            case CreateIntended() | CreateEnded() | CreateLookedFor() | ClusterDrainIntended() | ClusterObserved():
                 return self._take_cluster(record)
             case _:
                 return self._take_app(record)
@@ -143,13 +190,13 @@ class _Book:
         if cluster.lease.epoch != record.epoch:
             message = f"Cluster {cluster.name} was claimed again (epoch {cluster.lease.epoch}, not {record.epoch})."
             return _refused("stale_epoch", message, cluster=cluster)
-        done = apply_to_cluster(ClusterState(cluster=cluster), record, policy=self.policy, actor=self.actor, now=self.now)
+        state = ClusterState(cluster=cluster, active=self.active[cluster.id], is_spare=self._is_spare(cluster))
+        done = apply_to_cluster(state, record, policy=self.policy, actor=self.actor, now=self.now)
         if isinstance(done, Refused):
             return _refused(done.code, done.message, cluster=cluster)
         self.clusters[cluster.id] = done.cluster
         if cluster.live_key is not None and done.cluster.live_key is None:
-            del self.live[cluster.live_key]
-            self.freed.add(cluster.live_key)
+            self.placing.freed(cluster)
         self.events.extend(done.events)
         return RecordAnswer(accepted=True, cluster=done.cluster)
 
@@ -177,28 +224,51 @@ class _Book:
         self._keep(done)
         return RecordAnswer(accepted=True, work=self._work(app.id))
 
+    def _is_spare(self, cluster: Cluster) -> bool:
+        """Tell whether a cluster's pool has more of them than it keeps up."""
+        others = (c for c in self.clusters.values() if c.cluster_key == cluster.cluster_key and takes_applications(c))
+        return sum(1 for _ in others) > cluster.spec.pool_min
+
     def _assign(self, state: AppState, record: ClusterAssigned) -> RecordAnswer:
-        key, target = live_key_of(state.app, state.attempt), state.attempt.spec.cluster.target
+        app, target = state.app, state.attempt.spec.cluster.target
         refusal = refuse_assignment(state, record)
         if refusal is None and target not in self.targets:
             refusal = Refused(code="no_target", message=f"There is no target {target!r} any more.")
-        if refusal is None and key in self.freed:
-            refusal = Refused(code="cluster_ending", message="Its cluster ends with an earlier fact of this batch; ask again.")
         if refusal is not None:
-            return _refused(refusal.code, refusal.message, work=self._work(state.app.id))
-        if key not in self.live:
-            return self._ask_for_cluster(state, key, self.targets[target])
-        cluster = self.clusters[self.live[key]]
-        self._keep(assign(state, cluster, actor=self.actor, now=self.now))
+            return _refused(refusal.code, refusal.message, work=self._work(app.id))
+        if state.cluster is not None and takes_applications(state.cluster):
+            return self._join(state, state.cluster)
+        before = failed_start(self.clusters.values(), live_key_of(app, state.attempt), now=self.now)
+        decision = self.placing.decide(app, state.attempt)
+        match decision:
+            case Reuse(cluster_id=cluster_id):
+                return self._join(state, self.clusters[cluster_id])
+            case _ if before is not None and is_thrashing(before, now=self.now) and not self.placing.has_living(app, state.attempt):
+                self._keep(end_thrashing(state, before, actor=self.actor, now=self.now))
+                return RecordAnswer(accepted=True, work=self._work(app.id))
+            case Create(slot=slot):
+                key, target_id = live_key_for(app, state.attempt, slot), self.targets[target]
+                made = intended_cluster(app, state.attempt, target_id=target_id, now=self.now, before=before, slot=slot)
+                self.missing.setdefault(key, made)
+                return RecordAnswer(accepted=True)
+            case Wait():
+                return self._wait(state)
+            case _:
+                assert_never(decision)
+
+    def _join(self, state: AppState, cluster: Cluster) -> RecordAnswer:
+        if state.app.cluster_id != cluster.id:
+            self.placing.joined(state.app, cluster)
+        self._keep(assign(_in_queue(state), cluster, actor=self.actor, now=self.now))
         return RecordAnswer(accepted=True, work=self._work(state.app.id), cluster=cluster)
 
-    def _ask_for_cluster(self, state: AppState, key: str, target_id: int) -> RecordAnswer:
-        before = failed_start(self.clusters.values(), cluster_key(state.app.environment, state.attempt.spec.cluster), now=self.now)
-        if before is not None and is_thrashing(before, now=self.now):
-            self._keep(end_thrashing(state, before, actor=self.actor, now=self.now))
-            return RecordAnswer(accepted=True, work=self._work(state.app.id))
-        self.missing[key] = intended_cluster(state.app, state.attempt, target_id=target_id, now=self.now, before=before)
-        return RecordAnswer(accepted=True)
+    def _wait(self, state: AppState) -> RecordAnswer:
+        """Leave the application in the queue; of one whose cluster takes it no more, that is written down once."""
+        if self.placing.is_ending(state.app, state.attempt):
+            message = "Its cluster ends with an earlier fact of this batch; ask again."
+            return _refused("cluster_ending", message, work=self._work(state.app.id))
+        self._keep(leave(_in_queue(state), actor=self.actor, now=self.now))
+        return RecordAnswer(accepted=True, work=self._work(state.app.id))
 
     def _state(self, app: App, record: AppRecord | ClusterAssigned) -> AppState | None:
         """Return the rows of a fact: about the current generation, except for a log, which may be of an older one."""
@@ -223,9 +293,31 @@ class _Book:
         return AppWork(app=app, attempt=self.attempts[app_id, app.generation])
 
 
+def _askers(rows: Rows, records: Sequence[Record]) -> list[Asker]:
+    """Return the applications of the batch that ask for a cluster and may have one."""
+    found: list[Asker] = []
+    for record in records:
+        if not isinstance(record, ClusterAssigned):
+            continue
+        app, attempt = rows.apps.get(record.app_id), rows.attempts.get((record.app_id, record.generation))
+        if app is None or attempt is None or app.lease.epoch != record.epoch:
+            continue
+        if refuse_assignment(AppState(app=app, attempt=attempt), record) is None:
+            found.append((app, attempt))
+    return found
+
+
+def _in_queue(state: AppState) -> AppState:
+    """Return the state with its place in the queue, which a row of the release before lacks."""
+    if state.app.pool_key is not None and state.app.queued_at is not None:
+        return state
+    return replace(state, app=in_queue(state.app, state.attempt, since=state.app.created_at))
+
+
 def _ends_shared(cluster: Cluster, record: ClusterRecord) -> bool:
     """Tell whether a fact would take a cluster away from others: a task could claim so of one that runs well."""
-    return isinstance(record, ClusterObserved) and record.state not in {"starting", "ready"} and not cluster.spec.dedicated
+    is_end = isinstance(record, ClusterDrainIntended) or (isinstance(record, ClusterObserved) and record.state not in {"starting", "ready"})
+    return is_end and not cluster.spec.dedicated
 
 
 def _refused(code: str, message: str, *, work: AppWork | None = None, cluster: Cluster | None = None) -> RecordAnswer:

@@ -360,6 +360,21 @@ class CreateLookedFor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterDrainIntended:
+    """Commit that a cluster gets no more applications, before anything is done to end it.
+
+    :param why: `idle`: refused `in_use` while an application is on it and `kept` while its pool needs it; `late`: it takes
+        too long to start, and its applications go elsewhere; `asked`: somebody wished its end before it had an id.
+    """
+
+    cluster_id: int
+    epoch: int
+    why: Literal["idle", "late", "asked"]
+    reason: str
+    kind: Literal["cluster_drain_intended"] = "cluster_drain_intended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterObserved:
     """What the backend reports of a cluster, in our words and (`raw_state`) in its own."""
 
@@ -397,6 +412,7 @@ Record = (
     | CreateIntended
     | CreateEnded
     | CreateLookedFor
+    | ClusterDrainIntended
     | ClusterObserved
     | Waiting
 )

@@ -108,6 +108,8 @@ def _intend(state: AppState, record: SendIntended, actor: str, now: datetime) ->
         return Refused(code="stop_requested", message=f"A stop was asked for: {attempt.stop_reason}.")
     if attempt.phase is not AppPhase.WAIT_CLUSTER:
         return Refused(code="not_sendable", message=f"The application is {attempt.phase.value}; a send may be under way.")
+    if state.cluster is not None and state.cluster.live_key is None:
+        return Refused(code="cluster_ending", message=f"Cluster {state.cluster.name} is {state.cluster.phase.value}: it takes no work.")
     return enter(
         state,
         AppPhase.SENDING,

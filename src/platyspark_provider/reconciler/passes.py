@@ -11,10 +11,11 @@ from platyspark_provider.core.ports import Backends, Clock, Registry
 from platyspark_provider.core.records import ClaimRequest, Due
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.reconciler.adopt import adopt_clusters, adopt_runs
+from platyspark_provider.reconciler.end import end_clusters, end_idle_clusters
 from platyspark_provider.reconciler.kill import stop_runs
 from platyspark_provider.reconciler.logs import collect_logs
 from platyspark_provider.reconciler.observe import observe
-from platyspark_provider.reconciler.start import assign_clusters, create_clusters, end_late_starts, send_runs
+from platyspark_provider.reconciler.start import assign_clusters, create_clusters, send_runs
 from platyspark_provider.reconciler.workbench import PassReport, Workbench
 
 log = logging.getLogger(__name__)
@@ -83,13 +84,14 @@ def run_steps(bench: Workbench, holder: str) -> None:
     bench.report.apps, bench.report.clusters = len(bench.app_claims), len(bench.cluster_claims)
     try:
         observe(bench)
-        end_late_starts(bench)
+        end_clusters(bench)
         adopt_clusters(bench)
         adopt_runs(bench)
         stop_runs(bench)
         assign_clusters(bench, holder)
         create_clusters(bench)
         send_runs(bench)
+        end_idle_clusters(bench)
         collect_logs(bench)
     finally:
         bench.release()

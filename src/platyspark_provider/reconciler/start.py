@@ -6,12 +6,11 @@ from typing import Literal
 
 from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.ports import Launch
-from platyspark_provider.core.reconcile import Assign, Create, Fail, GiveUpStart, Hold, Send, cluster_name, decide_app, decide_cluster
+from platyspark_provider.core.reconcile import Assign, Create, Fail, Send, cluster_name, decide_app, decide_cluster
 from platyspark_provider.core.records import (
     AppWork,
     ClaimRequest,
     ClusterAssigned,
-    ClusterObserved,
     CreateEnded,
     CreateIntended,
     Record,
@@ -19,7 +18,7 @@ from platyspark_provider.core.records import (
     SendIntended,
     Waiting,
 )
-from platyspark_provider.core.states import AppPhase, FailureClass
+from platyspark_provider.core.states import AppPhase
 from platyspark_provider.errors import (
     BackendRejected,
     BackendThrottled,
@@ -49,17 +48,18 @@ def result_of(error: PlatySparkError) -> _NotDone:
 
 
 def assign_clusters(bench: Workbench, holder: str) -> None:
-    """Give every waiting application a cluster (rows only), and claim the clusters that this made."""
+    """Ask for a cluster for every application that waits for one, in the order of the queue (rows only), and claim what this made.
+
+    Why one stays in the queue is not written down: it is told from the rows whenever somebody looks.
+    """
     facts: list[Record] = []
-    for work in bench.held_apps():
+    for work in sorted(bench.held_apps(), key=lambda w: (w.app.queued_at or w.app.created_at, w.app.id)):
         cluster = _cluster_of(bench, work)
         match decide_app(work.app, work.attempt, cluster, policy=bench.due.policy, now=bench.due.at):
             case Assign():
                 facts.append(_assigned(bench, work))
             case Fail(message=message):
                 facts.append(_ended(bench, work, "rejected", message=message))
-            case Hold(reason=reason, message=message):
-                facts.extend(_waiting(bench, work, reason, message))
             case _:
                 pass
     answers = bench.record(facts)
@@ -89,29 +89,6 @@ def create_clusters(bench: Workbench) -> None:
         with bench.report.guard(f"create cluster {cluster.name}"):
             if isinstance(decide_cluster(cluster, policy=bench.due.policy, now=bench.due.at), Create):
                 _create(bench, cluster)
-
-
-def end_late_starts(bench: Workbench) -> None:
-    """Terminate every cluster that takes too long to start; its runs are sent to the next one.
-
-    A crash between the call and its record leaves a cluster that ends: the next look sees it.
-    """
-    for cluster in bench.held_clusters():
-        action = decide_cluster(cluster, policy=bench.due.policy, now=bench.due.at)
-        if not isinstance(action, GiveUpStart) or cluster.external_id is None:
-            continue
-        with bench.report.guard(f"end late cluster {cluster.name}"):
-            bench.backend(bench.target(cluster.target_id)).terminate_cluster(cluster.external_id)
-            fact = ClusterObserved(
-                cluster_id=cluster.id,
-                epoch=bench.cluster_epoch(cluster.id),
-                state="terminating",
-                raw_state=cluster.observed_state or "",
-                reason=action.message,
-                failure_class=FailureClass.INFRASTRUCTURE,
-            )
-            bench.record([fact])
-            bench.report.done.append(f"ended cluster {cluster.name} ({cluster.external_id}): {action.message}")
 
 
 def _create(bench: Workbench, cluster: Cluster) -> None:

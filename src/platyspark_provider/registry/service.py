@@ -147,9 +147,9 @@ class RegistryService:
         """Return one application with a generation (None: the current one)."""
         if ti_id is None:
             self._caller.require("reconciler")
-            return self._store.detail(app_id, generation)
+            return self._store.detail(app_id, generation, policy=self._policy)
         task = self._access.task(ti_id)
-        detail = self._store.detail(app_id, generation)
+        detail = self._store.detail(app_id, generation, policy=self._policy)
         self._access.is_reader(detail.app, task)
         return detail
 
@@ -204,7 +204,7 @@ class RegistryService:
     def snapshot(self) -> Snapshot:
         """Return all live and unacknowledged applications."""
         self._caller.require("worker")
-        return self._store.snapshot()
+        return self._store.snapshot(policy=self._policy)
 
     def due(self, *, app_id: int | None = None, ti_id: str | None = None) -> Due:
         """Return all open work, or that of one application; nothing to do for a task that only shares the key.

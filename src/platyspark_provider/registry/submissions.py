@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from platyspark_provider.core.app_state import AppState
+from platyspark_provider.core.app_state import AppState, in_queue
 from platyspark_provider.core.governance import DEFAULT_TEAM, Resolution, check_team
 from platyspark_provider.core.keys import batch_app_key, streaming_app_key
 from platyspark_provider.core.model import App, Attempt, Event
@@ -81,7 +81,8 @@ class Submission:
         app = self._app(known, now)
         begun = replace(app, phase=attempt.phase, generation=generation, wanted_generation=generation, cluster_id=None, deadline_at=None)
         message = f"Generation {generation} submitted by try {self.task.try_number}."
-        return Write(app=begun, attempt=attempt, events=(self._event("app.submitted", message, generation, now),))
+        line = self._event("app.submitted", message, generation, now)
+        return Write(app=in_queue(begun, attempt, since=now), attempt=attempt, events=(line,))
 
     def _replace(self, known: Known, generation: int, reason: str, now: datetime) -> Write:
         wanted = self._attempt(generation, now)
@@ -134,6 +135,8 @@ class Submission:
             cluster_id=old.cluster_id if old else None,
             deadline_at=old.deadline_at if old else None,
             slot=old.slot if old else 0,
+            pool_key=old.pool_key if old else None,
+            queued_at=old.queued_at if old else None,
         )
         return self._owned(app)
 

@@ -1,7 +1,8 @@
 """What is written: inserts guarded by constraints and updates of changed columns. Inside a caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -9,11 +10,13 @@ from platyspark_provider.core.assignment import intended_event
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Target
 from platyspark_provider.store.sql_engine import upsert
 from platyspark_provider.store.sql_reads import APP_LIVE
-from platyspark_provider.store.sql_rows import changes_between, event_values, target_from_row, values_of
+from platyspark_provider.store.sql_rows import Row, changes_between, event_values, target_from_row, values_of
 from platyspark_provider.store.tables import app, attempt, cluster, event, target
 from platyspark_provider.store.writing import smallest_free
 
 _SLOT_LOCKS = 0x5350
+AttemptKey = tuple[int, int]
+Key = TypeVar("Key", int, AttemptKey)
 
 
 class LostRace(Exception):
@@ -55,21 +58,45 @@ def insert_events(connection: sa.Connection, events: Sequence[Event]) -> None:
 
 def update_app(connection: sa.Connection, old: App, new: App) -> None:
     """Write what changed."""
-    if changes := changes_between(old, new):
-        connection.execute(sa.update(app).where(app.c.id == old.id).values(changes))
+    update_apps(connection, {old.id: old}, {old.id: new})
+
+
+def update_apps(connection: sa.Connection, old: Mapping[int, App], new: Mapping[int, App]) -> None:
+    """Write what changed, rows that change alike together."""
+    for changes, ids in _alike(old, new):
+        connection.execute(sa.update(app).where(app.c.id.in_(ids)).values(changes))
 
 
 def update_attempt(connection: sa.Connection, old: Attempt, new: Attempt) -> None:
     """Write what changed."""
-    if changes := changes_between(old, new):
-        where = sa.and_(attempt.c.app_id == old.app_id, attempt.c.generation == old.generation)
-        connection.execute(sa.update(attempt).where(where).values(changes))
+    key = (old.app_id, old.generation)
+    update_attempts(connection, {key: old}, {key: new})
+
+
+def update_attempts(connection: sa.Connection, old: Mapping[AttemptKey, Attempt], new: Mapping[AttemptKey, Attempt]) -> None:
+    """Write what changed, rows that change alike together."""
+    for changes, keys in _alike(old, new):
+        connection.execute(sa.update(attempt).where(sa.tuple_(attempt.c.app_id, attempt.c.generation).in_(keys)).values(changes))
 
 
 def update_cluster(connection: sa.Connection, old: Cluster, new: Cluster) -> None:
     """Write what changed."""
-    if changes := changes_between(old, new):
-        connection.execute(sa.update(cluster).where(cluster.c.id == old.id).values(changes))
+    update_clusters(connection, {old.id: old}, {old.id: new})
+
+
+def update_clusters(connection: sa.Connection, old: Mapping[int, Cluster], new: Mapping[int, Cluster]) -> None:
+    """Write what changed, rows that change alike together."""
+    for changes, ids in _alike(old, new):
+        connection.execute(sa.update(cluster).where(cluster.c.id.in_(ids)).values(changes))
+
+
+def _alike(old: Mapping[Key, Row], new: Mapping[Key, Row]) -> list[tuple[dict[str, Any], list[Key]]]:
+    """Return the changes of rows, each with the keys of all rows that change in just this way."""
+    groups: dict[str, tuple[dict[str, Any], list[Key]]] = {}
+    for key, value in new.items():
+        if value is not old[key] and (changes := changes_between(old[key], value)):
+            groups.setdefault(repr(changes), (changes, []))[1].append(key)
+    return list(groups.values())
 
 
 def upsert_target(connection: sa.Connection, value: Target) -> Target:

@@ -1,11 +1,12 @@
 """What both stores do alike around a decision: checks and small computations on values, no I/O."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from platyspark_provider.core.model import App, Attempt, Cluster, Event, Target, Token
-from platyspark_provider.core.records import AppBrief, AppDetail, Awaited, TaskKey
+from platyspark_provider.core.model import App, Attempt, Cluster, Condition, Event, Target, Token
+from platyspark_provider.core.records import AppBrief, AppDetail, Awaited, Policy, QueuePlace, TaskKey
+from platyspark_provider.core.states import AppPhase, ClusterPhase
 from platyspark_provider.errors import InvalidRequest, NotFound, Superseded
 
 KEY_CHARS = 1000
@@ -13,6 +14,9 @@ KEY_CHARS = 1000
 
 UNTAKEN_FOR = timedelta(days=7)
 """How long an end that no task takes stays in the snapshot; a task that waits longer asks for its application itself."""
+
+DUE_OF_A_QUEUE = 256
+"""How many of those that wait for a pool are handed out as work, first come first: nothing can be done for the others."""
 
 
 def check_key(app_key: str) -> None:
@@ -47,7 +51,31 @@ def is_live_token(token: Token, now: datetime) -> bool:
     return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
 
 
-def brief_of(app: App, attempt: Attempt) -> AppBrief:
+def full_teams(teams: Mapping[str, int], policy: Policy) -> frozenset[str]:
+    """Return the teams that have as many applications on clusters as they may."""
+    limits = {team: policy.max_apps_of(team) for team in {*teams, *policy.team_max_apps} - {""}}
+    return frozenset(team for team, limit in limits.items() if limit is not None and teams.get(team, 0) >= limit)
+
+
+def needs_nobody(cluster: Cluster) -> bool:
+    """Tell whether a cluster has open work without an application: there may be machines, or somebody wants it by itself."""
+    may_be_there = cluster.phase in {ClusterPhase.CREATING, ClusterPhase.AMBIGUOUS}
+    return cluster.external_id is not None or may_be_there or cluster.ensured_by is not None
+
+
+def may_wait(app: App, attempt: Attempt) -> bool:
+    """Tell whether a generation may have a reason to wait that is told."""
+    return app.generation == attempt.generation and attempt.phase in {AppPhase.WAIT_CLUSTER, AppPhase.PENDING}
+
+
+def note_of(conditions: Sequence[Condition], place: QueuePlace | None) -> str:
+    """Return what is to be said of an application: what its executor found out, else why it waits."""
+    if conditions:
+        return conditions[0].message
+    return place.message if place else ""
+
+
+def brief_of(app: App, attempt: Attempt, place: QueuePlace | None) -> AppBrief:
     """Return an application's line of the snapshot."""
     return AppBrief(
         app_id=app.id,
@@ -56,7 +84,7 @@ def brief_of(app: App, attempt: Attempt) -> AppBrief:
         phase=app.phase,
         log_state=attempt.log_state,
         ended_at=attempt.ended_at,
-        note=app.conditions[0].message if app.conditions else "",
+        note=note_of(app.conditions, place),
     )
 
 

@@ -60,12 +60,14 @@ class FakeBackend(FakeWorld):
         the same id (Serverless, EKS).
     :param drivers_end_at_stage: the rung of the stop ladder that ends drivers; 2: they survive an interrupt; None: all.
     :param unlisted: clusters whose runs can't be listed now: they come back in `Sights.failed`.
+    :param foreign: what else works on a cluster, in words, by its id.
     :param calls: how often each method of the port was called, failed calls included.
     """
 
     adopts_by: Literal["name", "token"] = "name"
     drivers_end_at_stage: int | None = 1
     unlisted: set[str] = field(default_factory=set)
+    foreign: dict[str, str] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     _faults: dict[str, list[Fault]] = field(default_factory=lambda: defaultdict(list))
 
@@ -105,6 +107,18 @@ class FakeBackend(FakeWorld):
                 self.end_cluster(external_id, reason_code="USER_REQUEST", failure_class="external_kill")
 
         self._call("terminate_cluster", terminate)
+
+    def busy(self, external_id: str) -> str:
+        """Return the runs and drivers that live on a cluster, or what `foreign` says."""
+
+        def look() -> str:
+            cluster = self.clusters.get(external_id)
+            if cluster is None or cluster.dead_at is not None:
+                return ""
+            runs = [r for r in self.runs.values() if r.cluster == external_id and (r.has_driver or r.ended_at is None)]
+            return ", ".join(f"{r.name} is {r.state}" for r in runs) or self.foreign.get(external_id, "")
+
+        return self._call("busy", look)
 
     def submit(self, cluster: str | None, launches: Sequence[Launch]) -> Sequence[str]:
         """Send runs; a dead cluster is `ClusterGone`."""

@@ -50,7 +50,8 @@ def test_cluster_request_holds_what_the_spec_says() -> None:
     assert made["Name"] == NAME.format(generation=1)
     assert made["ReleaseLabel"] == "emr-7.5.0"
     assert made["Applications"] == [{"Name": "spark"}]
-    assert made["AutoTerminationPolicy"] == {"IdleTimeout": 900}
+    assert made["AutoTerminationPolicy"] == {"IdleTimeout": 2700}
+    assert "ManagedScalingPolicy" not in made
     assert made["StepConcurrencyLevel"] == 25
     assert (made["ServiceRole"], made["JobFlowRole"]) == ("EMR_Role", "EMR_Profile")
     assert (made["SecurityConfiguration"], made["CustomAmiId"], made["LogUri"]) == ("locked", "ami-1", "s3://logs/")

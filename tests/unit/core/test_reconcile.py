@@ -12,12 +12,13 @@ from platyspark_provider.core.reconcile import (
     Assign,
     Climb,
     Create,
+    Drain,
     Fail,
-    GiveUpStart,
     GiveUpStop,
     Hold,
     LookFor,
     Send,
+    Terminate,
     Watch,
     app_fact,
     attempt_name,
@@ -30,16 +31,17 @@ from platyspark_provider.core.reconcile import (
     last_stage,
     needs_proof,
 )
-from platyspark_provider.core.records import Policy
-from platyspark_provider.core.states import AppPhase, ClusterPhase, DeployMode, FailureClass
-from tests.builders import NOW, in_phase, make_app, make_attempt, make_cluster, make_cluster_spec, make_spec
+from platyspark_provider.core.records import ClusterLoad, Policy
+from platyspark_provider.core.states import AppPhase, ClusterDesired, ClusterPhase, DeployMode, FailureClass
+from tests.builders import JOINABLE, NOW, in_phase, make_app, make_attempt, make_cluster, make_cluster_spec, make_spec
 
 POLICY = Policy()
 SETTLED = NOW - timedelta(seconds=POLICY.settle_s)
 
 
 def cluster_in(phase: ClusterPhase, **values: Any):
-    return make_cluster(phase=phase, **values)
+    key = make_cluster().live_key if phase in JOINABLE else None
+    return make_cluster(phase=phase, live_key=key, **values)
 
 
 @pytest.mark.parametrize(
@@ -57,12 +59,13 @@ def test_decide_cluster_by_phase_returns_next_action(phase, values, expected):
     assert decide_cluster(cluster_in(phase, **values), policy=POLICY, now=NOW) == expected
 
 
-def test_decide_cluster_that_this_pass_sees_starting_after_the_deadline_is_given_up():
+def test_decide_cluster_that_this_pass_sees_starting_after_the_deadline_is_drained_as_late():
     created = NOW - timedelta(seconds=POLICY.start_deadline_s)
     late = cluster_in(ClusterPhase.STARTING, create_sent_at=created, observed_at=NOW)
     action = decide_cluster(late, policy=POLICY, now=NOW)
-    assert isinstance(action, GiveUpStart)
-    assert "start_deadline" in action.message
+    assert isinstance(action, Drain)
+    assert action.why == "late"
+    assert "start_deadline" in action.reason
     for other in (
         replace(late, create_sent_at=created + timedelta(seconds=1)),
         replace(late, observed_at=NOW - timedelta(seconds=1)),
@@ -70,6 +73,61 @@ def test_decide_cluster_that_this_pass_sees_starting_after_the_deadline_is_given
         replace(late, phase=ClusterPhase.READY),
     ):
         assert decide_cluster(other, policy=POLICY, now=NOW) == Watch()
+
+
+@pytest.mark.parametrize(
+    ("healthy_s", "load", "is_idle"),
+    [
+        (3600, ClusterLoad(), True),
+        (3599, ClusterLoad(), False),
+        (9999, ClusterLoad(last_used_at=NOW - timedelta(seconds=3600)), True),
+        (9999, ClusterLoad(last_used_at=NOW - timedelta(seconds=3599)), False),
+        (9999, ClusterLoad(active=1), False),
+        (9999, None, False),
+        (None, ClusterLoad(), False),
+    ],
+)
+def test_decide_cluster_that_nothing_is_on_for_its_idle_timeout_is_drained(healthy_s, load, is_idle):
+    healthy = None if healthy_s is None else NOW - timedelta(seconds=healthy_s)
+    action = decide_cluster(cluster_in(ClusterPhase.READY, healthy_since=healthy), policy=POLICY, now=NOW, load=load)
+    assert isinstance(action, Drain) == is_idle
+    if isinstance(action, Drain):
+        assert (action.why, action.reason) == ("idle", "idle for 1:00:00 (idle_timeout)")
+
+
+@pytest.mark.parametrize("desired", [ClusterDesired.DRAINED, ClusterDesired.DOWN])
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        (ClusterPhase.INTENT, Drain(why="asked", reason="its end was asked for")),
+        (ClusterPhase.CREATING, LookFor()),
+        (ClusterPhase.AMBIGUOUS, LookFor()),
+        (ClusterPhase.STARTING, Drain(why="asked", reason="its end was asked for")),
+        (ClusterPhase.READY, Drain(why="asked", reason="its end was asked for")),
+        (ClusterPhase.DRAINING, Watch()),
+        (ClusterPhase.TERMINATING, Watch()),
+        (ClusterPhase.DEAD, Watch()),
+    ],
+)
+def test_decide_cluster_whose_end_is_wished_is_drained_as_soon_as_its_id_is_known(desired, phase, expected):
+    busy = ClusterLoad(active=1)
+    assert decide_cluster(cluster_in(phase, desired=desired), policy=POLICY, now=NOW, load=busy) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "load", "expected"),
+    [
+        ({"desired": ClusterDesired.DRAINED}, ClusterLoad(), Terminate(if_quiet=True)),
+        ({"desired": ClusterDesired.DRAINED}, ClusterLoad(active=1, stuck=1), Watch()),
+        ({"desired": ClusterDesired.DRAINED}, None, Watch()),
+        ({"desired": ClusterDesired.DOWN}, ClusterLoad(), Terminate(if_quiet=False)),
+        ({"desired": ClusterDesired.DOWN}, ClusterLoad(active=2, stuck=1), Watch()),
+        ({"desired": ClusterDesired.DOWN}, ClusterLoad(active=2, stuck=2), Terminate(if_quiet=False)),
+        ({"failure_class": FailureClass.INFRASTRUCTURE}, ClusterLoad(active=5), Terminate(if_quiet=False)),
+    ],
+)
+def test_decide_cluster_that_drains_is_terminated_when_its_last_application_left(values, load, expected):
+    assert decide_cluster(cluster_in(ClusterPhase.DRAINING, **values), policy=POLICY, now=NOW, load=load) == expected
 
 
 def test_decide_cluster_in_backoff_holds_with_time():
@@ -111,6 +169,7 @@ def test_decide_app_without_files_holds():
         (None, Assign),
         (cluster_in(ClusterPhase.INTENT), Hold),
         (cluster_in(ClusterPhase.AMBIGUOUS), Hold),
+        (cluster_in(ClusterPhase.CREATING, desired=ClusterDesired.DOWN), Assign),
         (cluster_in(ClusterPhase.STARTING), Send),
         (cluster_in(ClusterPhase.READY), Send),
         (cluster_in(ClusterPhase.DRAINING), Assign),

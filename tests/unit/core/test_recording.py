@@ -9,10 +9,23 @@ import pytest
 from platyspark_provider.core.assignment import failed_start, intended_cluster, intended_event, live_key_of
 from platyspark_provider.core.keys import cluster_key
 from platyspark_provider.core.model import App, Attempt, Cluster, Lease
-from platyspark_provider.core.recording import Recorded, Rows, app_ids, cluster_ids, live_keys, logged_attempts, record_all
+from platyspark_provider.core.recording import (
+    Recorded,
+    Rows,
+    app_ids,
+    cluster_ids,
+    cluster_keys,
+    draining_ids,
+    live_keys,
+    logged_attempts,
+    pool_keys,
+    record_all,
+    sending_to,
+)
 from platyspark_provider.core.records import (
     AppObserved,
     ClusterAssigned,
+    ClusterDrainIntended,
     ClusterObserved,
     CreateEnded,
     CreateIntended,
@@ -62,12 +75,22 @@ def test_ids_of_a_batch_are_sorted_and_apart() -> None:
     assert (app_ids(facts), cluster_ids(facts), logged_attempts(facts)) == ([2, 9], [1, 4], [(2, 3), (2, 5)])
 
 
-def test_live_keys_are_those_of_known_apps_that_ask_for_a_cluster() -> None:
-    work = waiting_app()
-    rows = rows_of(work)
-    assert live_keys(rows, [assigned(1), assigned(1), assigned(99), SendIntended(app_id=1, generation=1, epoch=1, nonce="n")]) == [
-        live_key_of(*work)
-    ]
+def test_keys_of_a_batch_are_those_of_known_apps_that_ask_for_a_cluster() -> None:
+    work, alone = waiting_app(), waiting_app(2, dedicated=True)
+    rows = rows_of(work, alone)
+    facts: list[Record] = [assigned(1), assigned(1), assigned(2), assigned(99), SendIntended(app_id=1, generation=1, epoch=1, nonce="n")]
+    pools = [cluster_key("test", attempt.spec.cluster) for _, attempt in (work, alone)]
+    assert pool_keys(rows, facts) == sorted(pools)
+    assert live_keys(rows, facts) == [live_key_of(*alone)]
+    assert cluster_keys(rows, facts) == sorted({live_key_of(*work), live_key_of(*alone)})
+
+
+def test_clusters_that_a_batch_sends_to_or_drains_are_named() -> None:
+    app, attempt = waiting_app()
+    rows = rows_of((replace(app, cluster_id=7), attempt), waiting_app(2))
+    facts: list[Record] = [SendIntended(app_id=i, generation=1, epoch=1, nonce="n") for i in (1, 2, 99)]
+    facts.append(ClusterDrainIntended(cluster_id=8, epoch=1, why="idle", reason="r"))
+    assert (sending_to(rows, facts), draining_ids(facts), cluster_ids(facts)) == ([7], [8], [8])
 
 
 def test_assigned_without_a_live_cluster_asks_for_it_and_changes_nothing() -> None:

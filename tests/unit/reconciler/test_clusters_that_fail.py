@@ -59,7 +59,8 @@ def test_cluster_that_dies_while_starting_is_created_again_only_after_a_pause(de
     detail = desk.detail(app_id)
     assert detail.cluster is not None
     assert (detail.attempt.phase, detail.cluster.phase, detail.cluster.restart_count) == (AppPhase.WAIT_CLUSTER, ClusterPhase.INTENT, 1)
-    assert "never became ready" in detail.app.conditions[0].message
+    assert detail.place is not None
+    assert "never became ready" in detail.place.message
     desk.clock.advance(11.0)
     desk.pass_once()
     assert len(desk.backend.clusters) == 2
