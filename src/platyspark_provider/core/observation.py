@@ -18,6 +18,7 @@ def apply_observation(state: AppState, record: AppObserved, policy: Policy, acto
     if record.state == "gone" and record.driver != "dead" and not _is_missing_long(attempt, policy, now):
         missing = replace(attempt, empty_listings=1, last_listing_at=attempt.last_listing_at if attempt.empty_listings else now)
         return replace(state, attempt=missing)
+    record = _without_machines(record, state.cluster, policy, now)
     seen = replace(
         state,
         attempt=replace(
@@ -45,7 +46,7 @@ def apply_observation(state: AppState, record: AppObserved, policy: Policy, acto
                 log_state=LogState.PENDING,
             )
         case "failed" | "cancelled":
-            return _seen_over(seen, record, actor, now)
+            return _seen_over(seen, record, policy, actor, now)
         case "gone":
             return _seen_gone(seen, record, actor, now)
         case _:
@@ -59,6 +60,18 @@ def _is_missing_long(attempt: Attempt, policy: Policy, now: datetime) -> bool:
     """
     since = attempt.last_listing_at if attempt.empty_listings else None
     return since is not None and now >= since + timedelta(seconds=policy.settle_s)
+
+
+def _without_machines(record: AppObserved, cluster: Cluster | None, policy: Policy, now: datetime) -> AppObserved:
+    """Return the fact as it must be: what is listed as alive on a cluster that ended long ago was left behind by it.
+
+    Within the settle window the list may only lag: the run may even have succeeded.
+    """
+    if record.state not in {"pending", "running"} or cluster is None or not cluster.phase.is_terminal or cluster.ended_at is None:
+        return record
+    if now < cluster.ended_at + timedelta(seconds=policy.settle_s):
+        return record
+    return replace(record, state="cancelled" if record.state == "pending" else "failed", driver="dead", proof="cluster terminated")
 
 
 def _seen_running(state: AppState, actor: str, now: datetime) -> AppState:
@@ -95,13 +108,13 @@ def _is_asked(attempt: Attempt) -> bool:
     return attempt.stop_requested_at is not None and attempt.stop_actor != "backend"
 
 
-def _seen_over(state: AppState, record: AppObserved, actor: str, now: datetime) -> AppState:
+def _seen_over(state: AppState, record: AppObserved, policy: Policy, actor: str, now: datetime) -> AppState:
     """The backend's record is over; the attempt is over once its driver is proven dead."""
     attempt, cluster = state.attempt, state.cluster
     asked = _is_asked(attempt)
     never_ran = record.state == "cancelled" and attempt.started_at is None
     cluster_over = cluster is not None and cluster.phase.is_terminal
-    if never_ran and not asked and cluster is not None and cluster.phase is ClusterPhase.TERMINATING:
+    if never_ran and not asked and cluster is not None and _may_be_ending(cluster, record, policy, now):
         return state  # how its cluster ends decides what becomes of it
     if never_ran and not asked and cluster_over and not _is_unstartable(cluster):
         back = enter(
@@ -134,6 +147,14 @@ def _seen_over(state: AppState, record: AppObserved, actor: str, now: datetime) 
         failure=failure,
         failure_class=failure.klass,
     )
+
+
+def _may_be_ending(cluster: Cluster, record: AppObserved, policy: Policy, now: datetime) -> bool:
+    """Tell whether what cancelled a run that never started may be its cluster's end: EMR tells that of the steps first."""
+    if cluster.phase is ClusterPhase.TERMINATING or (cluster.phase is ClusterPhase.DRAINING and cluster.failure_class is not None):
+        return True
+    is_fresh = record.ended_at is not None and now < record.ended_at + timedelta(seconds=policy.stop_grace_s)
+    return is_fresh and not cluster.phase.is_terminal
 
 
 def _is_unstartable(cluster: Cluster | None) -> bool:

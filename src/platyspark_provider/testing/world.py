@@ -1,5 +1,6 @@
 """The clusters and runs behind `FakeBackend`, how they move with the clock, and what a test does to them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -102,14 +103,19 @@ class FakeWorld:
         run.log = LogTail(stderr=stderr, stdout=stdout, uri=f"fake://logs/{run.external_id}/stderr")
 
     def tick(self) -> None:
-        """Bring runs up to the clock."""
+        """Bring runs up to the clock; a cluster runs as many at once as its step concurrency says."""
+        running = Counter(run.cluster for run in self.runs.values() if run.state == "running")
         for run in self.runs.values():
             ready = self._ready_at(run.cluster)
-            if run.state != "pending" or ready is None:
+            if run.state != "pending" or ready is None or running[run.cluster] >= self._concurrency(run.cluster):
                 continue
             start = max(ready, run.created_at) + timedelta(seconds=self.start_after_s)
             if start <= self.clock.now():
                 run.state, run.started_at, run.has_driver = "running", start, True
+                running[run.cluster] += 1
+
+    def _concurrency(self, cluster: str | None) -> float:
+        return float("inf") if cluster is None else self.clusters[cluster].spec.step_concurrency
 
     def _ready_at(self, cluster: str | None) -> datetime | None:
         if cluster is None:
