@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from platyspark_provider.core.model import Target
 from platyspark_provider.core.ports import AttemptRef, Backend, Launch
 from platyspark_provider.core.spec import ClusterSpec, InstanceGroup
 from platyspark_provider.emrsim.client import REGION, EmrSim
+from platyspark_provider.packaging.artifacts import put_missing
 from platyspark_provider.testing import FakeBackend, Fault
 from tests.builders import make_cluster_spec, make_spec
 
@@ -136,7 +138,7 @@ class EmrWorld:
         once = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30)
         clients = EmrClients(mutating=sim.boto3("emr", config=once), reading=sim.boto3("emr", config=once), s3=sim.boto3("s3"))
         target = Target(id=1, name="sim", backend="emr", aws_conn_id="sim", region=REGION, yarn_url=sim.url + "/emrsim/yarn/{cluster}")
-        self.backend: Backend = EmrBackend(clients, target)
+        self.backend: Backend = EmrBackend(clients, target, put=partial(put_missing, clients.s3))
 
     def spec(self) -> ClusterSpec:
         return make_cluster_spec(

@@ -4,7 +4,7 @@ EMR has no idempotency token, so identity goes into names and nothing here retri
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -21,8 +21,9 @@ from platyspark_provider.backends.base import (
 from platyspark_provider.backends.emr_api import EmrApi, EmrClients, is_content_refusal
 from platyspark_provider.backends.emr_logs import S3Logs, driver_log_uri, log_root, report_from_stderr
 from platyspark_provider.backends.emr_observe import EmrObserver
-from platyspark_provider.backends.emr_requests import run_job_flow_request, step_request
+from platyspark_provider.backends.emr_requests import run_job_flow_request
 from platyspark_provider.backends.emr_states import ACTIVE_CLUSTERS, ACTIVE_STEPS, ENDED_CLUSTERS, Step, attempt_sight, death_from_step
+from platyspark_provider.backends.emr_steps import PlannedStep, planned_step
 from platyspark_provider.backends.emr_stop import EmrStopper, terminate
 from platyspark_provider.backends.emr_yarn import EmrYarn
 from platyspark_provider.core.keys import cluster_name_from_text
@@ -41,12 +42,14 @@ class EmrBackend:
     """One account and region of EMR.
 
     :param clients: of the target's connection; see `EmrClients` for what each must be configured with.
+    :param put: puts a content to its S3 address unless it is there already (launch scripts, the SQL driver).
     """
 
     adopts_by: Literal["name", "token"] = "name"
 
-    def __init__(self, clients: EmrClients, target: Target) -> None:
+    def __init__(self, clients: EmrClients, target: Target, *, put: Callable[[str, bytes], object]) -> None:
         self.target = target
+        self._put = put
         self._api = EmrApi(clients)
         self._logs = S3Logs(clients.s3)
         self._yarn = EmrYarn(self._api, target.yarn_url)
@@ -79,18 +82,25 @@ class EmrBackend:
         return self._observer.busy(external_id)
 
     def submit(self, cluster: str | None, launches: Sequence[Launch]) -> Sequence[str]:
-        """Send runs in one call (two for more than 50) and return their step ids in order.
+        """Put what the runs need on S3, send them in one call (two for more than 50) and return their step ids in order.
 
-        :raises BackendRejected: also before any call, for arguments that are too long.
+        A crash after the first part leaves objects that the next send finds.
+
+        :raises BackendRejected: also before any call of EMR, where something is to be put and there is no place for it.
         :raises ReplyLost: also when an earlier call of the same batch went through and a later one did not.
         """
         if cluster is None:
             raise BackendRejected("A run on EMR needs a cluster.")
-        steps = [step_request(launch) for launch in launches]
+        steps = [self._prepared(planned_step(launch)) for launch in launches]
         sent: list[str] = []
         for start in range(0, len(steps), STEPS_PER_CALL):
             sent += self._send(cluster, steps[start : start + STEPS_PER_CALL], is_first=not sent)
         return sent
+
+    def _prepared(self, step: PlannedStep) -> Mapping[str, Any]:
+        for address, content in step.objects.items():
+            self._put(address, content)
+        return step.request
 
     def _send(self, cluster: str, steps: Sequence[Mapping[str, Any]], *, is_first: bool) -> list[str]:
         try:

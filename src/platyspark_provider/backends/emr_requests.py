@@ -1,19 +1,15 @@
-"""EMR requests from specs: RunJobFlow and the steps of AddJobFlowSteps; pure, and the only place that knows their words."""
+"""RunJobFlow's request from a cluster spec; pure. The requests of steps are in `emr_steps`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from platyspark_provider.backends.base import Launch
 from platyspark_provider.core.keys import cluster_name_from_text
-from platyspark_provider.core.spec import ClusterSpec, ResolvedSpec
-from platyspark_provider.core.states import DeployMode
+from platyspark_provider.core.spec import ClusterSpec
 from platyspark_provider.errors import BackendRejected
 
-MAX_STEP_CHARACTERS = 10_240  # of one HadoopJarStep (EMR guide, "Service limits")
 _DEAD_MAN_FACTOR = 3
 _KEPT_DEAD_MAN_S = 86_400
 _IDLE_BOUNDS_S = (60, 604_800)  # of AutoTerminationPolicy.IdleTimeout (EMR API)
-COMMAND_RUNNER = "command-runner.jar"
 
 # Our words for `security_groups`; EMR's own member names are taken too.
 _SECURITY = {
@@ -142,63 +138,3 @@ def _bootstrap_action(raw: Mapping[str, Any], index: int) -> dict[str, Any]:
         "Name": str(known.get("name") or f"bootstrap-{index}"),
         "ScriptBootstrapAction": {"Path": script.get("path", ""), "Args": [str(arg) for arg in script.get("args") or ()]},
     }
-
-
-def step_request(launch: Launch) -> dict[str, Any]:
-    """Return one step of AddJobFlowSteps.
-
-    :raises BackendRejected: its arguments exceed EMR's limit; `fields["launch"]` names the run.
-    """
-    step = command_step(launch.name, spark_submit_args(launch))
-    length = sum(len(text) for text in (COMMAND_RUNNER, *step["HadoopJarStep"]["Args"]))
-    if length > MAX_STEP_CHARACTERS:
-        raise BackendRejected(
-            f"Application {launch.spec.name!r}: its step arguments are {length:,} characters long; EMR takes {MAX_STEP_CHARACTERS:,}.",
-            hint="Shorten args, conf or env_vars, or put long values in a file and list it in files=.",
-            launch=launch.name,
-            length=length,
-        )
-    return step
-
-
-def command_step(name: str, args: Iterable[str]) -> dict[str, Any]:
-    """Return a step that runs a command on the master; CONTINUE is all that a concurrency above 1 allows."""
-    return {"Name": name, "ActionOnFailure": "CONTINUE", "HadoopJarStep": {"Jar": COMMAND_RUNNER, "Args": list(args)}}
-
-
-def spark_submit_args(launch: Launch) -> list[str]:
-    """Return the step's command line: `spark-submit ... application args`."""
-    spec = launch.spec
-    args = ["spark-submit", "--deploy-mode", spec.deploy_mode.value, "--name", spec.name]
-    if spec.main_class:
-        args += ["--class", spec.main_class]
-    lists = {
-        "--py-files": spec.py_files,
-        "--files": spec.files,
-        "--jars": spec.jars,
-        "--archives": spec.archives,
-        "--packages": spec.packages,
-    }
-    for option, values in lists.items():
-        args += [option, ",".join(values)] if values else []
-    for key, value in spark_conf(spec, launch.yarn_tag).items():
-        args += ["--conf", f"{key}={value}"]
-    return [*args, spec.application_uri, *spec.args]
-
-
-def spark_conf(spec: ResolvedSpec, yarn_tag: str) -> dict[str, str]:
-    """Return the conf that is sent: the spec's, then what identity and exactly-once need.
-
-    One driver attempt unless the owner asked for more: YARN's own second attempt would be a run that nobody decided on.
-    `env_vars` reach the driver in cluster mode only: in client mode it is the step's own process, whose environment no
-    conf sets.
-    """
-    conf = {"spark.yarn.maxAppAttempts": "1", **spec.conf}
-    own_tags = [tag for tag in conf.get("spark.yarn.tags", "").split(",") if tag]
-    conf["spark.yarn.tags"] = ",".join([*own_tags, yarn_tag])
-    conf["spark.yarn.submit.waitAppCompletion"] = "true"
-    for name, value in spec.env_vars.items():
-        if spec.deploy_mode is DeployMode.CLUSTER:
-            conf[f"spark.yarn.appMasterEnv.{name}"] = value
-        conf[f"spark.executorEnv.{name}"] = value
-    return conf

@@ -9,8 +9,8 @@ from platyspark_provider.backends.base import AttemptRef, Death
 from platyspark_provider.backends.emr_api import EmrApi, is_content_refusal
 from platyspark_provider.backends.emr_logs import S3Logs, log_root, report_from_stderr
 from platyspark_provider.backends.emr_observe import death_of_cluster
-from platyspark_provider.backends.emr_requests import command_step
 from platyspark_provider.backends.emr_states import Step, StepState, death_from_step
+from platyspark_provider.backends.emr_steps import command_step
 from platyspark_provider.backends.emr_yarn import EmrYarn
 from platyspark_provider.backends.yarn import death_from_applications
 from platyspark_provider.core.states import DeployMode

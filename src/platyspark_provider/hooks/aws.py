@@ -5,6 +5,7 @@ boto3 and the provider are imported when the first client is built: operators im
 
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from platyspark_provider.core.model import Target
@@ -108,8 +109,10 @@ class EmrBackends:
         with self._lock:
             if target not in self._backends:
                 from platyspark_provider.backends.emr import EmrBackend
+                from platyspark_provider.packaging.artifacts import put_missing
 
-                self._backends[target] = EmrBackend(self._clients_of(target), target)
+                clients = self._clients_of(target)
+                self._backends[target] = EmrBackend(clients, target, put=partial(put_missing, clients.s3))
             return self._backends[target]
 
     def s3_of(self, target: Target) -> "S3Client":

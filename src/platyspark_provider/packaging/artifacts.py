@@ -1,4 +1,4 @@
-"""Files of an application by content: hash them, upload what is missing to `<artifacts>/<sha256>/<name>`, check addresses."""
+"""What lies on S3 by content: hash files, put what is missing to `<artifacts>/<sha256>/<name>`, check addresses."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -74,6 +74,19 @@ def upload_missing(s3_client: "S3Client", paths_by_sha: Mapping[str, Path], uris
         size += _upload(s3_client, paths_by_sha[sha256], uri, sha256)
         uploaded.append(uri)
     return UploadReport(uploaded=tuple(uploaded), present=tuple(present), uploaded_bytes=size)
+
+
+def put_missing(s3_client: "S3Client", uri: str, content: bytes) -> bool:
+    """Put a content to the address that holds its hash, unless something is there; tell whether that was done.
+
+    Two that do so at once write the same bytes. :raises BackendRejected, TemporaryError: as `upload_missing` does.
+    """
+    if _is_there(s3_client, uri):
+        return False
+    bucket, key = _split(uri)
+    with _s3_errors(uri, mutates=True):
+        s3_client.put_object(Bucket=bucket, Key=key, Body=content)
+    return True
 
 
 def _is_there(s3_client: "S3Client", uri: str) -> bool:

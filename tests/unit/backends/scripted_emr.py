@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from platyspark_provider.backends.base import AttemptRef, Launch
 from platyspark_provider.backends.emr import EmrBackend
 from platyspark_provider.backends.emr_api import EmrClients
+from platyspark_provider.packaging.artifacts import put_missing
 from tests.builders import make_spec, make_target
 from tests.unit.backends.aws_server import Answer, Server, client, free_port, serve
 
@@ -20,7 +22,8 @@ def backend(handlers: Handlers, *, yarn_url: str | None = None) -> Iterator[tupl
     with serve(lambda _method, operation, body: handlers[operation](body)) as server:
         emr = client("emr", server.url, read_timeout=1.0)
         target = make_target(yarn_url=yarn_url or f"http://127.0.0.1:{free_port()}")
-        yield EmrBackend(EmrClients(mutating=emr, reading=emr, s3=client("s3", server.url)), target), server
+        s3 = client("s3", server.url)
+        yield EmrBackend(EmrClients(mutating=emr, reading=emr, s3=s3), target, put=partial(put_missing, s3)), server
 
 
 def operations(server: Server) -> list[str]:

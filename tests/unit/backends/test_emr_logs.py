@@ -52,13 +52,18 @@ class Bucket:
         return Answer(200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{listed}</ListBucketResult>".encode())
 
 
+def nothing(address: str, content: bytes) -> None:
+    """Reading logs puts nothing anywhere."""
+    raise AssertionError(address)
+
+
 def read(bucket: Bucket, **values: Any) -> LogTail | None:
     """Read the log of a cluster-mode run whose application id is not known and whose YARN is silent."""
     spec = make_spec(cluster=make_cluster_spec(log_uri="s3n://logs/"), deploy_mode=values.pop("mode", DeployMode.CLUSTER))
     with serve(bucket.answer) as server:
         emr = client("emr", server.url)
         clients = EmrClients(mutating=emr, reading=emr, s3=client("s3", server.url))
-        backend = EmrBackend(clients, make_target(yarn_url=f"http://127.0.0.1:{free_port()}"))
+        backend = EmrBackend(clients, make_target(yarn_url=f"http://127.0.0.1:{free_port()}"), put=nothing)
         return backend.read_log(ref(spec=spec, **values))
 
 
@@ -155,7 +160,7 @@ def test_log_endpoint_down_is_temporary() -> None:
     spec = make_spec(cluster=make_cluster_spec(log_uri="s3://logs"), deploy_mode=DeployMode.CLIENT)
 
     with pytest.raises(BackendUnavailable):
-        EmrBackend(clients, make_target()).read_log(ref(spec=spec))
+        EmrBackend(clients, make_target(), put=nothing).read_log(ref(spec=spec))
 
 
 def uri(**values: Any) -> str | None:
@@ -163,7 +168,7 @@ def uri(**values: Any) -> str | None:
     spec = make_spec(cluster=make_cluster_spec(log_uri=log_prefix), deploy_mode=values.pop("mode", DeployMode.CLUSTER))
     emr = client("emr", "http://127.0.0.1:9")
     clients = EmrClients(mutating=emr, reading=emr, s3=client("s3", "http://127.0.0.1:9"))
-    return EmrBackend(clients, make_target()).log_uri(ref(spec=spec, **values))
+    return EmrBackend(clients, make_target(), put=nothing).log_uri(ref(spec=spec, **values))
 
 
 def test_log_uri_points_at_the_container_once_the_application_is_known() -> None:

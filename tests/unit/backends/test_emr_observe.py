@@ -228,7 +228,7 @@ def test_yarn_address_comes_from_the_master_when_the_target_names_none() -> None
     }
     with serve(lambda _method, operation, body: handlers[operation](body)) as server:
         emr = client("emr", server.url)
-        plain = EmrBackend(EmrClients(mutating=emr, reading=emr, s3=client("s3", server.url)), make_target())
+        plain = EmrBackend(EmrClients(mutating=emr, reading=emr, s3=client("s3", server.url)), make_target(), put=lambda *_: None)
         plain.observe([], [ref()])
         rest = plain._yarn._rest("j-1")
 

@@ -1,33 +1,20 @@
 """EMR's requests from our specs."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from platyspark_provider.backends.base import Launch
-from platyspark_provider.backends.emr_requests import MAX_STEP_CHARACTERS, run_job_flow_request, spark_submit_args, step_request
+from platyspark_provider.backends.emr_requests import run_job_flow_request
 from platyspark_provider.core.spec import InstanceGroup
-from platyspark_provider.core.states import DeployMode
 from platyspark_provider.errors import BackendRejected
-from tests.builders import make_cluster_spec, make_spec
+from tests.builders import make_cluster_spec
 
 NAME = "plsp/test/shared/0123456789ab/iabcdef/g{generation}/s1"
-TAG = "plsp:abcdef:7:1"
 
 
 def request(generation: int = 1, **values: Any) -> dict[str, Any]:
     spec = make_cluster_spec(**values)
     return run_job_flow_request(spec, name=NAME.format(generation=generation), tags={"plsp:key": "k"})
-
-
-def launch(**values: Any) -> Launch:
-    return Launch(name="plsp-abcdef-7-g1", yarn_tag=TAG, spec=make_spec(**values), token="t")
-
-
-def conf_of(args: list[str]) -> dict[str, str]:
-    pairs = [args[i + 1].partition("=") for i, one in enumerate(args) if one == "--conf"]
-    return {key: value for key, _, value in pairs}
 
 
 def test_cluster_request_holds_what_the_spec_says() -> None:
@@ -120,65 +107,3 @@ def test_cluster_request_bootstrap_actions_take_either_form() -> None:
         {"Name": "bootstrap-1", "ScriptBootstrapAction": {"Path": "s3://b/one.sh", "Args": ["a", "2"]}},
         {"Name": "two", "ScriptBootstrapAction": {"Path": "s3://b/two.sh", "Args": []}},
     ]
-
-
-def test_step_command_line_holds_every_part_in_order() -> None:
-    args = spark_submit_args(
-        launch(
-            main_class="com.acme.Job",
-            application_uri="s3://code/job.jar",
-            args=("--date", "2026-01-01"),
-            py_files=("s3://a.zip", "s3://b.zip"),
-            files=("s3://c.yaml",),
-            jars=("s3://d.jar",),
-            archives=("s3://e.tgz#env",),
-            packages=("org:artifact:1",),
-        )
-    )
-
-    assert args[:7] == ["spark-submit", "--deploy-mode", "cluster", "--name", "job", "--class", "com.acme.Job"]
-    assert args[-3:] == ["s3://code/job.jar", "--date", "2026-01-01"]
-    joined = " ".join(args)
-    for part in ("--py-files s3://a.zip,s3://b.zip", "--files s3://c.yaml", "--jars s3://d.jar", "--archives s3://e.tgz#env"):
-        assert part in joined
-    assert "--packages org:artifact:1" in joined
-
-
-def test_step_conf_carries_identity_beside_the_owners_tags() -> None:
-    conf = conf_of(spark_submit_args(launch(conf={"spark.yarn.tags": "mine,other", "spark.yarn.submit.waitAppCompletion": "false"})))
-
-    assert conf["spark.yarn.tags"] == f"mine,other,{TAG}"
-    assert conf["spark.yarn.submit.waitAppCompletion"] == "true"
-    assert conf["spark.yarn.maxAppAttempts"] == "1"
-
-
-def test_step_conf_owners_attempts_are_kept() -> None:
-    assert conf_of(spark_submit_args(launch(conf={"spark.yarn.maxAppAttempts": "3"})))["spark.yarn.maxAppAttempts"] == "3"
-
-
-def test_step_env_vars_reach_the_driver_in_cluster_mode_and_executors_in_both() -> None:
-    in_cluster = conf_of(spark_submit_args(launch(env_vars={"STAGE": "prod"})))
-    in_client = conf_of(spark_submit_args(launch(env_vars={"STAGE": "prod"}, deploy_mode=DeployMode.CLIENT)))
-
-    assert in_cluster["spark.yarn.appMasterEnv.STAGE"] == in_cluster["spark.executorEnv.STAGE"] == "prod"
-    assert in_client["spark.executorEnv.STAGE"] == "prod"
-    assert "spark.yarn.appMasterEnv.STAGE" not in in_client
-
-
-def test_step_request_goes_on_after_a_failure_and_wears_the_runs_name() -> None:
-    step = step_request(launch())
-
-    assert (step["Name"], step["ActionOnFailure"]) == ("plsp-abcdef-7-g1", "CONTINUE")
-    assert step["HadoopJarStep"]["Jar"] == "command-runner.jar"
-
-
-def test_step_request_up_to_the_limit_is_taken_and_one_more_is_not() -> None:
-    base = launch(args=("",))
-    used = sum(map(len, ("command-runner.jar", *step_request(base)["HadoopJarStep"]["Args"])))
-    full = replace(base, spec=replace(base.spec, args=("x" * (MAX_STEP_CHARACTERS - used),)))
-    over = replace(base, spec=replace(base.spec, args=("x" * (MAX_STEP_CHARACTERS - used + 1),)))
-
-    assert step_request(full)["Name"] == base.name
-    with pytest.raises(BackendRejected, match=r"10,241 characters long.*put long values in a file") as caught:
-        step_request(over)
-    assert caught.value.fields["launch"] == base.name
