@@ -4,7 +4,7 @@ Nothing here calls a backend: a submit is a row that the next pass finds, a canc
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +15,7 @@ from platyspark_provider.core.kills import why_gone
 from platyspark_provider.core.listing import EVERYTHING_VISIBLE, MAX_LIMIT, AppFilter, EventFilter, Page, Visible
 from platyspark_provider.core.model import App, Attempt, Event
 from platyspark_provider.core.profiles import Profiles
-from platyspark_provider.core.records import AppDetail, AppWork, Policy, TaskKey
+from platyspark_provider.core.records import AppDetail, AppWork, Policy, QueuePlace, TaskKey
 from platyspark_provider.core.spec import AppRequest
 from platyspark_provider.core.states import AppKind, AppPhase, LogState
 from platyspark_provider.errors import InvalidRequest, NotFound, OwnedByTask, StoreBusy
@@ -98,7 +98,7 @@ class PublicService:
         known = self._store.app_by_key(scope, str(asked.app_key))
         if known is not None:  # before governance: a profile edit never breaks a repetition
             check_same(known, asked)
-            return Submitted(detail=self._store.detail(known.app.id), is_new=False)
+            return Submitted(detail=self._placed(self._store.detail(known.app.id)), is_new=False)
         return self._insert(asked, self._resolve(asked, asked.name or _NAME, team), scope, dag_id)
 
     def _insert(self, request: AppRequest, resolution: Resolution, scope: str, dag_id: str | None) -> Submitted:
@@ -113,7 +113,8 @@ class PublicService:
 
         known = self._store.submit_app(scope, str(request.app_key), decide)
         is_new = writes[-1] is not None
-        return Submitted(detail=self._store.detail(known.app.id), is_new=is_new, warnings=resolution.warnings if is_new else ())
+        detail = self._placed(self._store.detail(known.app.id))
+        return Submitted(detail=detail, is_new=is_new, warnings=resolution.warnings if is_new else ())
 
     def _team_for(self, dag_id: str | None) -> str | None:
         """Return the team of a DAG's tag, if they may run it."""
@@ -141,7 +142,19 @@ class PublicService:
         """Return one application with a generation (None: the current one)."""
         detail = self._store.detail(app_id, generation)
         self._subject.require_read(detail.app)
-        return detail
+        return self._placed(detail)
+
+    def places(self, works: Collection[AppWork]) -> Mapping[int, QueuePlace]:
+        """Return why those of them wait that wait for a cluster, by application."""
+        if not any(_waits(work.app) for work in works):
+            return {}
+        return self._store.queue_places(policy=self._policy)
+
+    def _placed(self, detail: AppDetail) -> AppDetail:
+        app = detail.app
+        if not _waits(app) or detail.attempt.generation != app.generation:
+            return replace(detail, place=None)
+        return replace(detail, place=self._store.queue_places(app.id, policy=self._policy).get(app.id))
 
     def attempts(self, app_id: int) -> tuple[Attempt, ...]:
         """Return all generations of an application, newest first."""
@@ -186,7 +199,7 @@ class PublicService:
             self._subject.require_act("PUT", app, f"cancel application {app_id}")
             with suppress(NotFound):  # the next generation began meanwhile
                 self._store.change_app(app_id, app.generation, decide)
-                return self._store.detail(app_id)
+                return self._placed(self._store.detail(app_id))
         raise _restless(app_id)
 
     def restart(self, app_id: int, *, reason: str = "", expected: int | None = None) -> AppDetail:
@@ -204,7 +217,7 @@ class PublicService:
         self._must_be_unwaited(before)
         if not is_unsent(before):
             self._restart(before, Audit(subject=self._subject, reason=reason))
-        return self._store.detail(app_id)
+        return self._placed(self._store.detail(app_id))
 
     def _restart(self, before: Known, audit: Audit) -> None:
         app = before.app
@@ -270,6 +283,10 @@ def check_can_run(request: AppRequest) -> None:
                 hint="Upload it, and give its s3:// address.",
                 field="application",
             )
+
+
+def _waits(app: App) -> bool:
+    return app.phase is AppPhase.WAIT_CLUSTER
 
 
 def _restless(app_id: int) -> StoreBusy:

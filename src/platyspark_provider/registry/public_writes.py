@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from platyspark_provider.core.app_state import AppState
+from platyspark_provider.core.app_state import AppState, in_queue
 from platyspark_provider.core.governance import DEFAULT_TEAM, Resolution
 from platyspark_provider.core.model import App, Attempt, Event
 from platyspark_provider.core.request_places import differing_places
@@ -64,8 +64,8 @@ class Audit:
     @property
     def detail(self) -> dict[str, Any]:
         """What an event says of it beside the actor."""
-        said = {"reason": self.reason, "request_id": self.subject.request_id}
-        return {key: value for key, value in said.items() if value}
+        reason = {"reason": self.reason} if self.reason else {}
+        return {**reason, **self.subject.audit}
 
     def sign(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
         """Return the events with it; those of others are left alone."""
@@ -109,7 +109,8 @@ def first_write(request: AppRequest, resolution: Resolution, audit: Audit, *, da
         dag_id=dag_id,
     )
     event = audit.event("app.submitted", f"Generation 1 submitted by {audit.subject.name}.", 1, now)
-    return Write(app=app, attempt=_attempt(resolution, 1, now), events=(event,))
+    attempt = _attempt(resolution, 1, now)
+    return Write(app=in_queue(app, attempt, since=now), attempt=attempt, events=(event,))
 
 
 def cancelled(state: AppState, audit: Audit, *, expected: int | None, now: datetime) -> AppState:
@@ -153,7 +154,7 @@ def restart_write(known: Known, resolution: Resolution, audit: Audit, now: datet
         updated_at=now,
     )
     event = audit.event("app.restarted", f"Generation {generation} begins: {why}.", generation, now)
-    return Write(app=app, attempt=attempt, events=(event,))
+    return Write(app=in_queue(app, attempt, since=now), attempt=attempt, events=(event,))
 
 
 def _follow(known: Known, attempt: Attempt, audit: Audit, why: str, now: datetime) -> Write:

@@ -76,6 +76,11 @@ class Subject:
         """The person as an event's actor."""
         return f"{self.via}:{self.name}"
 
+    @property
+    def audit(self) -> dict[str, str]:
+        """What events of the call say beside the actor."""
+        return {"request_id": self.request_id} if self.request_id else {}
+
     def require_shared(self, method: Method, what: str) -> None:
         """Raise `NotAllowed` unless they may do it to what everybody shares; GET asks for the right to see.
 

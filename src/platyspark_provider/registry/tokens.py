@@ -1,7 +1,7 @@
 """Making and revoking machine tokens, each with an event that says who did it; the secret is returned once and never stored."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -20,12 +20,19 @@ class NewToken:
 
 
 def create_token(
-    store: Store, name: str, *, scopes: Sequence[str], teams: Sequence[str] = (), lifetime_s: float | None = None, actor: str
+    store: Store,
+    name: str,
+    *,
+    scopes: Sequence[str],
+    teams: Sequence[str] = (),
+    lifetime_s: float | None = None,
+    actor: str,
+    detail: Mapping[str, str] | None = None,
 ) -> NewToken:
     """Make a token of 256 random bits.
 
     :param lifetime_s: None for one that opens until it is revoked.
-    :param actor: `user:...`, for the audit.
+    :param actor: `user:...`, for the audit; :param detail: what its event says beside.
     """
     check_token(name, scopes, teams)
     if lifetime_s is not None and lifetime_s <= 0:
@@ -45,14 +52,14 @@ def create_token(
         )
     )
     teams_said = f" for {', '.join(made.teams)}" if made.teams else ""
-    store.add_event(_event(made, "token.created", f"Token {name} ({', '.join(made.scopes)}){teams_said} created.", actor, now))
+    store.add_event(_event(made, "token.created", f"Token {name} ({', '.join(made.scopes)}){teams_said} created.", actor, now, detail))
     return NewToken(token=made, secret=secret)
 
 
-def revoke_token(store: Store, name: str, *, actor: str) -> Token:
+def revoke_token(store: Store, name: str, *, actor: str, detail: Mapping[str, str] | None = None) -> Token:
     """Revoke the live token of that name; it opens nothing from the next call on. Raises `NotFound` without one."""
     gone = store.revoke_token(name)
-    store.add_event(_event(gone, "token.revoked", f"Token {name} revoked.", actor, store.now()))
+    store.add_event(_event(gone, "token.revoked", f"Token {name} revoked.", actor, store.now(), detail))
     return gone
 
 
@@ -63,5 +70,5 @@ def state_of(token: Token, now: datetime) -> str:
     return "expired" if token.expires_at is not None and token.expires_at <= now else "live"
 
 
-def _event(token: Token, kind: str, message: str, actor: str, now: datetime) -> Event:
-    return Event(object_kind="token", object_id=token.id, kind=kind, message=message, actor=actor, at=now)
+def _event(token: Token, kind: str, message: str, actor: str, now: datetime, detail: Mapping[str, str] | None) -> Event:
+    return Event(object_kind="token", object_id=token.id, kind=kind, message=message, actor=actor, at=now, detail=detail or {})

@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from platyspark_provider.client import wire
 from platyspark_provider.errors import StoreBusy
 from platyspark_provider.plugin.api.app import ANONYMOUS_PATHS, create_app
-from platyspark_provider.plugin.api.auth import check_client_version, optional_caller, require_caller
+from platyspark_provider.plugin.api.auth import check_client_version, optional_caller, require_caller, require_subject
 from platyspark_provider.plugin.api.problems import install_problems
 from platyspark_provider.plugin.api.services import Services
 from platyspark_provider.profiles_file import ProfilesFile
@@ -83,13 +83,13 @@ def guards(route: APIRoute) -> set[Any]:
         dependant = todo.pop()
         found.add(dependant.call)
         todo.extend(dependant.dependencies)
-    return found & {require_caller, optional_caller}
+    return found & {require_caller, optional_caller, require_subject}
 
 
 def test_every_route_but_the_named_ones_requires_a_token() -> None:
     found = routes()
     assert len(found) >= 12
-    assert {route.path for route in found if require_caller not in guards(route)} <= ANONYMOUS_PATHS
+    assert {route.path for route in found if not guards(route) & {require_caller, require_subject}} <= ANONYMOUS_PATHS
     assert all(guards(route) for route in found)
 
 

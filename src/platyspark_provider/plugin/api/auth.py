@@ -1,25 +1,33 @@
-"""Who calls: our own machine tokens (never Airflow's JWT secret) and the versions a client may have."""
+"""Who calls: people by their login in Airflow, machines by tokens of our own (never Airflow's JWT secret), clients by version."""
 
 import hmac
 import re
+import secrets
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
 from platyspark_provider import __version__
 from platyspark_provider.client import wire
 from platyspark_provider.core.model import Token
-from platyspark_provider.core.tokens import hash_of_secret
+from platyspark_provider.core.tokens import SECRET_PREFIX, hash_of_secret
 from platyspark_provider.errors import ClientTooNew, ClientTooOld, InvalidRequest, NotAllowed
 from platyspark_provider.plugin.api.services import Services
 from platyspark_provider.registry.identity import Caller
+from platyspark_provider.registry.rights import Subject
 from platyspark_provider.store.base import Store
 
+REQUEST_ID_HEADER = "X-Request-ID"
 _CLIENT = re.compile(r"(?P<package>[^/\s]{1,64})/(?P<api>\d{1,6})")
 _ACTOR = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 _LOGIN = re.compile(r"bearer\s+eyJ[\w-]+\.[\w-]+\.[\w-]*$", re.IGNORECASE)
 """An Airflow login (JWT), not a token of ours; where everybody is admin, Airflow adds one to each request."""
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_TOKEN_SCHEME = HTTPBearer(auto_error=False, scheme_name="MachineToken", description="A token of `airflow platyspark tokens create`.")
+_LOGIN_SCHEME = HTTPBearer(auto_error=False, scheme_name="AirflowLogin", description="A JWT of Airflow's `POST /auth/token`.")
+_COOKIE_SCHEME = APIKeyCookie(name="_token", auto_error=False, scheme_name="AirflowCookie", description="The cookie of Airflow's login.")
 _CREATE = "Make one: airflow platyspark tokens create NAME --scopes worker,reconciler"
 
 
@@ -30,7 +38,7 @@ def services_of(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(services_of)]
-AuthorizationHeader = Annotated[str | None, Header(alias="Authorization")]
+AuthorizationHeader = Annotated[str | None, Header(alias="Authorization", include_in_schema=False)]
 ClientHeader = Annotated[str | None, Header(alias=wire.CLIENT_HEADER)]
 ActorHeader = Annotated[str | None, Header(alias=wire.ACTOR_HEADER)]
 
@@ -62,6 +70,7 @@ def require_caller(
     _version: Annotated[None, Depends(require_client_version)],
     authorization: AuthorizationHeader = None,
     actor: ActorHeader = None,
+    _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_TOKEN_SCHEME)] = None,
 ) -> Caller:
     """Return who holds the bearer token; 401 without one, 403 for one that opens nothing, with a `reason` for each case."""
     secret = _bearer(authorization)
@@ -76,6 +85,7 @@ def optional_caller(
     version: Annotated[None, Depends(require_client_version)],
     authorization: AuthorizationHeader = None,
     actor: ActorHeader = None,
+    _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_TOKEN_SCHEME)] = None,
 ) -> Caller | None:
     """Return who calls, or None for a caller without a token of ours; one that opens nothing is still refused."""
     if authorization is None or _LOGIN.match(authorization):
@@ -83,6 +93,36 @@ def optional_caller(
     return require_caller(services, version, authorization, actor)
 
 
+async def require_subject(
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    authorization: AuthorizationHeader = None,
+    request_id: Annotated[str | None, Header(alias=REQUEST_ID_HEADER)] = None,
+    _bearer_described: Annotated[HTTPAuthorizationCredentials | None, Depends(_LOGIN_SCHEME)] = None,
+    _cookie_described: Annotated[str | None, Depends(_COOKIE_SCHEME)] = None,
+) -> Subject:
+    """Return which of Airflow's users asks; 401 without a login, 403 for a machine token: it is nobody with rights on DAGs."""
+    if (authorization or "").partition(" ")[2].strip().startswith(SECRET_PREFIX):
+        raise NotAllowed(
+            "A machine token is no user: this route asks what a person may do in Airflow.",
+            hint="Send a JWT of Airflow's POST /auth/token; machine tokens open the routes under /worker.",
+            reason="token_not_user",
+        )
+    login = await services.login(request)
+    known = request_id is not None and _REQUEST_ID.fullmatch(request_id)
+    own = str(request_id) if known else secrets.token_hex(8)
+    response.headers[REQUEST_ID_HEADER] = own
+    return Subject(name=login.name, rights=login.rights, request_id=own)
+
+
+def require_schema(services: ServicesDep, _subject: Annotated[Subject, Depends(require_subject)]) -> None:
+    """Answer 503 while our tables are older than the code, to those who are logged in."""
+    services.schema.require()
+
+
+SubjectDep = Annotated[Subject, Depends(require_subject)]
+SchemaDep = Annotated[None, Depends(require_schema)]
 CallerDep = Annotated[Caller, Depends(require_caller)]
 OptionalCallerDep = Annotated[Caller | None, Depends(optional_caller)]
 

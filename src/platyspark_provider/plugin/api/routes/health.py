@@ -8,12 +8,14 @@ from platyspark_provider import __version__
 from platyspark_provider.client import wire
 from platyspark_provider.errors import SchemaBehind
 from platyspark_provider.plugin.api.auth import OptionalCallerDep, ServicesDep
+from platyspark_provider.plugin.api.problems import problems
 from platyspark_provider.plugin.api.services import Services
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=problems(401, 403, 422, 426))
+_UNHEALTHY: dict[int | str, dict[str, Any]] = {503: {"model": dict[str, Any], "description": "Unhealthy, or busy."}}
 
 
-@router.get("/health")
+@router.get("/health", operation_id="get_health", responses=_UNHEALTHY)
 def health(services: ServicesDep, caller: OptionalCallerDep, response: Response) -> dict[str, Any]:
     """Return `{"status"}` (`healthy`, `degraded`, or `unhealthy` with 503); with a token also why."""
     try:
