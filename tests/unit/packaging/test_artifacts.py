@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from platyspark_provider.errors import ArtifactMissing, BackendRejected, TemporaryError
-from platyspark_provider.packaging.artifacts import hash_file, head, upload_missing
+from platyspark_provider.packaging.artifacts import hash_file, head, put_missing, upload_missing
 from tests.unit.backends.aws_server import Answer, Server, client, free_port, serve
 
 BUCKET = "artifacts"
@@ -168,3 +168,15 @@ def test_head_without_rights_is_not_a_missing_file(closed: Server) -> None:
 def test_head_address_that_is_none_is_named(uri: str) -> None:
     with pytest.raises(ArtifactMissing, match="is no address of a file on S3"):
         head(client("s3", "http://127.0.0.1:9"), uri)
+
+
+def test_put_missing_puts_a_content_once(s3: Any) -> None:
+    uri = f"s3://{BUCKET}/apps/0/launch.sh"
+
+    assert [put_missing(s3, uri, b"exec true\n"), put_missing(s3, uri, b"exec true\n")] == [True, False]
+    assert s3.get_object(Bucket=BUCKET, Key="apps/0/launch.sh")["Body"].read() == b"exec true\n"
+
+
+def test_put_missing_into_no_bucket_names_the_prefix(s3: Any) -> None:
+    with pytest.raises(BackendRejected, match="bucket of s3://nowhere/x does not exist"):
+        put_missing(s3, "s3://nowhere/x", b"")
