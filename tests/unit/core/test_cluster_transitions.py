@@ -9,8 +9,8 @@ import pytest
 from platyspark_provider.core.app_state import Refused
 from platyspark_provider.core.cluster_transitions import ClusterRecord, ClusterState, apply_to_cluster
 from platyspark_provider.core.model import Cluster
-from platyspark_provider.core.records import ClusterObserved, CreateEnded, CreateIntended, CreateLookedFor, Policy
-from platyspark_provider.core.states import ClusterPhase, FailureClass
+from platyspark_provider.core.records import ClusterDrainIntended, ClusterObserved, CreateEnded, CreateIntended, CreateLookedFor, Policy
+from platyspark_provider.core.states import ClusterDesired, ClusterPhase, FailureClass
 from tests.builders import JOINABLE, NOW, make_cluster
 
 POLICY = Policy(settle_s=300, settle_gap_s=5)
@@ -168,3 +168,99 @@ def test_observed_end_of_a_cluster_that_we_ended_keeps_our_reason() -> None:
 )
 def test_observed_without_an_id_or_after_the_end_is_refused(cluster: Cluster) -> None:
     assert refusal(cluster, observed("ready")) == "not_observable"
+
+
+WISHED = [ClusterDesired.DRAINED, ClusterDesired.DOWN]
+
+
+@pytest.mark.parametrize("desired", WISHED)
+def test_cluster_whose_end_was_wished_while_it_was_created_drains_once_its_id_is_known(desired: ClusterDesired) -> None:
+    for phase in sorted(CALLED):
+        for fact in (ended("created", external_id="j-1"), looked("j-1")):
+            c = apply(in_phase(phase, desired=desired), fact).cluster
+            assert (c.phase, c.external_id, c.live_key, c.desired) == (ClusterPhase.DRAINING, "j-1", None, desired)
+
+
+@pytest.mark.parametrize("desired", WISHED)
+def test_cluster_whose_end_was_wished_is_not_created_and_called_off_when_it_never_was(desired: ClusterDesired) -> None:
+    assert refusal(in_phase(ClusterPhase.INTENT, desired=desired), INTENDED) == "not_wanted"
+    for result in ("throttled", "unavailable"):
+        c = apply(in_phase(ClusterPhase.CREATING, desired=desired), ended(result, retry_after_s=60)).cluster
+        assert (c.phase, c.live_key, c.failure_class, c.ended_at) == (ClusterPhase.DEAD, None, None, NOW)
+    settled = {"create_sent_at": NOW - 6 * MINUTE, "empty_listings": 1, "last_listing_at": NOW - MINUTE}
+    assert apply(in_phase(ClusterPhase.AMBIGUOUS, desired=desired, **settled), looked()).cluster.phase is ClusterPhase.DEAD
+
+
+def drain(why: Any) -> ClusterDrainIntended:
+    return ClusterDrainIntended(cluster_id=7, epoch=1, why=why, reason="the reason")
+
+
+def test_drain_of_an_idle_cluster_gives_the_live_key_back_and_tells_why() -> None:
+    done = apply(in_phase(ClusterPhase.READY, external_id="j-1", healthy_since=NOW), drain("idle"))
+    c = done.cluster
+    assert (c.phase, c.live_key, c.desired, c.observed_reason, c.failure_class) == (
+        ClusterPhase.DRAINING,
+        None,
+        ClusterDesired.DRAINED,
+        "the reason",
+        None,
+    )
+    assert [(e.kind, e.message) for e in done.events] == [("cluster.draining", "Takes no more applications: the reason")]
+
+
+@pytest.mark.parametrize(("values", "code"), [({"active": 1}, "in_use"), ({"is_spare": False}, "kept")])
+def test_drain_of_an_idle_cluster_that_is_used_or_kept_is_refused(values: dict[str, Any], code: str) -> None:
+    state = ClusterState(cluster=in_phase(ClusterPhase.READY, external_id="j-1"), **values)
+    done = apply_to_cluster(state, drain("idle"), policy=POLICY, actor="observer", now=NOW)
+    assert isinstance(done, Refused)
+    assert done.code == code
+    asked = replace(state, cluster=replace(state.cluster, desired=ClusterDesired.DRAINED))
+    assert isinstance(apply_to_cluster(asked, drain("asked"), policy=POLICY, actor="observer", now=NOW), ClusterState)
+
+
+def test_drain_of_a_late_cluster_is_infrastructures_fault_whoever_is_on_it() -> None:
+    state = ClusterState(cluster=in_phase(ClusterPhase.STARTING, external_id="j-1"), active=3)
+    done = apply_to_cluster(state, drain("late"), policy=POLICY, actor="observer", now=NOW)
+    assert isinstance(done, ClusterState)
+    assert (done.cluster.phase, done.cluster.failure_class, done.cluster.desired) == (
+        ClusterPhase.DRAINING,
+        FailureClass.INFRASTRUCTURE,
+        ClusterDesired.DRAINED,
+    )
+    over = apply(done.cluster, observed("dead", reason="by request", failure_class="external_kill")).cluster
+    assert (over.failure_class, over.observed_reason) == (FailureClass.INFRASTRUCTURE, "the reason")
+
+
+def test_drain_of_an_intent_whose_end_is_wished_calls_it_off() -> None:
+    c = apply(in_phase(ClusterPhase.INTENT, desired=ClusterDesired.DOWN), drain("asked")).cluster
+    assert (c.phase, c.live_key) == (ClusterPhase.DEAD, None)
+
+
+@pytest.mark.parametrize(
+    ("why", "phase", "desired"),
+    [
+        ("idle", ClusterPhase.STARTING, ClusterDesired.UP),
+        ("idle", ClusterPhase.READY, ClusterDesired.DRAINED),
+        ("idle", ClusterPhase.DRAINING, ClusterDesired.DRAINED),
+        ("late", ClusterPhase.READY, ClusterDesired.UP),
+        ("asked", ClusterPhase.READY, ClusterDesired.UP),
+        ("asked", ClusterPhase.CREATING, ClusterDesired.DOWN),
+        ("asked", ClusterPhase.TERMINATING, ClusterDesired.DOWN),
+    ],
+)
+def test_drain_that_does_not_fit_is_refused(why: str, phase: ClusterPhase, desired: ClusterDesired) -> None:
+    assert refusal(in_phase(phase, desired=desired), drain(why)) == "not_drainable"
+
+
+@pytest.mark.parametrize("phase", [ClusterPhase.DRAINING, ClusterPhase.TERMINATING])
+def test_observed_end_that_we_asked_for_is_nobodys_failure(phase: ClusterPhase) -> None:
+    ours = in_phase(phase, external_id="j-1", desired=ClusterDesired.DRAINED, observed_reason="idle")
+    going = apply(ours, observed("terminating", reason="by request", failure_class="external_kill")).cluster
+    c = apply(going, observed("dead", reason="by request", failure_class="external_kill")).cluster
+    assert (c.phase, c.failure_class, c.observed_reason) == (ClusterPhase.DEAD, None, "idle")
+
+
+def test_observed_end_of_a_draining_cluster_by_a_fault_of_its_own_is_that_fault() -> None:
+    ours = in_phase(ClusterPhase.DRAINING, external_id="j-1", desired=ClusterDesired.DRAINED, observed_reason="idle")
+    c = apply(ours, observed("dead", reason="master lost", failure_class="infrastructure")).cluster
+    assert (c.failure_class, c.observed_reason) == (FailureClass.INFRASTRUCTURE, "master lost")

@@ -9,7 +9,7 @@ import pytest
 from platyspark_provider.core.app_state import AppState, Refused
 from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.records import AppObserved, Policy
-from platyspark_provider.core.states import APP_SENT, AppPhase, ClusterPhase, FailureClass, LogState
+from platyspark_provider.core.states import APP_SENT, AppPhase, ClusterDesired, ClusterPhase, FailureClass, LogState
 from platyspark_provider.core.transitions import apply_to_app
 from tests.builders import NOW, in_phase, make_attempt, make_cluster
 
@@ -207,3 +207,39 @@ def test_observed_gone_and_proven_dead_is_lost_with_the_proof(proof: str | None,
 def test_observed_gone_with_its_cluster_after_a_stop_is_stopped() -> None:
     attempt = observe(state_in(AppPhase.CANCELLING, cluster=DEAD, started_at=NOW, **ASKED, **MISSING), "gone").attempt
     assert (attempt.phase, attempt.death_proof) == (AppPhase.STOPPED, "cluster terminated")
+
+
+DYING = make_cluster(phase=ClusterPhase.READY, external_id="j-1")
+LATE = make_cluster(
+    phase=ClusterPhase.DRAINING, external_id="j-1", live_key=None, failure_class=FailureClass.INFRASTRUCTURE, desired=ClusterDesired.DRAINED
+)
+
+
+def test_observed_cancelled_before_its_start_waits_a_minute_whether_its_cluster_dies() -> None:
+    state = state_in(AppPhase.PENDING, cluster=DYING)
+    assert observe(state, "cancelled", ended_at=NOW).attempt.phase is AppPhase.PENDING
+    done = observe(state, "cancelled", ended_at=NOW - timedelta(seconds=60))
+    assert (done.attempt.phase, done.attempt.failure_class) == (AppPhase.FAILED, FailureClass.EXTERNAL_KILL)
+    elsewhere = observe(replace(state, cluster=DEAD), "cancelled", ended_at=NOW)
+    assert (elsewhere.attempt.phase, elsewhere.app.cluster_id, elsewhere.attempt.generation) == (AppPhase.WAIT_CLUSTER, None, 1)
+
+
+def test_observed_cancelled_before_its_start_on_a_cluster_that_we_end_as_late_waits_for_that_end() -> None:
+    done = observe(state_in(AppPhase.PENDING, cluster=LATE), "cancelled", ended_at=NOW - timedelta(hours=1))
+    assert done.attempt.phase is AppPhase.PENDING
+
+
+@pytest.mark.parametrize(
+    ("phase", "seen", "then"), [(AppPhase.PENDING, "pending", AppPhase.WAIT_CLUSTER), (AppPhase.RUNNING, "running", AppPhase.FAILED)]
+)
+def test_observed_alive_on_a_cluster_that_ended_long_ago_went_down_with_it(phase: AppPhase, seen: str, then: AppPhase) -> None:
+    started = None if phase is AppPhase.PENDING else NOW
+    settled = NOW - timedelta(seconds=300)
+    over = replace(DEAD, ended_at=settled, failure_class=FailureClass.INFRASTRUCTURE)
+    state = state_in(phase, cluster=over, started_at=started)
+    done = observe(state, seen)
+    assert done.attempt.phase is then
+    if then is AppPhase.FAILED:
+        assert (done.attempt.failure_class, done.attempt.death_proof) == (FailureClass.INFRASTRUCTURE, "cluster terminated")
+    for cluster in (replace(over, ended_at=settled + timedelta(seconds=1)), replace(over, ended_at=None), DYING, None):
+        assert observe(replace(state, cluster=cluster), seen).attempt.phase is phase
