@@ -16,6 +16,8 @@ _ERROR_CLASS = re.compile(
 _LOGGED_CLASS = re.compile(r"\[(?P<name>[A-Z][A-Z0-9_.]*)\] (?P<text>[^\n]{1,600}?)\s*SQLSTATE: (?P<state>[0-9A-Z]{5})")
 _JAVA = re.compile(r'^(?:Exception in thread "[^"]*" |.*User class threw exception: )(?P<raised>[\w.$]+(?:: .*)?)$', re.MULTILINE)
 _JAVA_OF_PY4J = re.compile(r"^: (?P<raised>[\w.$]+(?:: .*)?)$", re.MULTILINE)
+# Of Spark's "Job aborted due to stage failure: ...": what a task itself raised, and not how an executor was lost.
+_RAISED_IN_TASK = re.compile(r"^Job aborted .* Lost task [^\n]*?\(TID \d+\) \([^)\n]*\): (?P<raised>[\w$]+\.[\w.$]+(?:: .*)?)$")
 _JAVA_FRAME = re.compile(r"^\s+at (?:[\w.]+/)?(?P<method>[\w.$<>]+)\((?P<file>[\w$]+\.\w+):(?P<line>\d+)\)$", re.MULTILINE)
 _JAVA_LIBRARY = re.compile(r"^(?:java|javax|jdk|sun|com\.sun|scala|org\.apache|py4j|io\.netty|software\.amazon|com\.amazonaws)\.")
 _EXIT = re.compile(r"User application exited with status (?P<status>\d+)")
@@ -136,6 +138,9 @@ def _java_fault(text: str) -> Fault | None:
         return None
     raised, detail = hits[-1]["raised"], text[hits[-1].start() :][:_MAX_DETAIL]
     name, _, message = raised.partition(": ")
+    in_task = _RAISED_IN_TASK.match(message)
+    if in_task:
+        name, _, message = in_task["raised"].partition(": ")
     frames = (frame for frame in _JAVA_FRAME.finditer(detail) if not _JAVA_LIBRARY.match(frame["method"]))
     own = next(frames, None)
     place = _place(own["file"], own["line"], own["method"]) if own else None

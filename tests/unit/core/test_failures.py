@@ -76,6 +76,35 @@ def test_failure_users_exception_is_the_users(name: str, summary: str, user_line
     assert (failure.summary, failure.user_line, failure.error_class) == (summary, user_line, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "summary", "error_class", "user_line"),
+    [
+        ("jar_plain", "Job$BadRow: row 'x' is no number", None, "Job.java:6  com.acme.Job.parse"),
+        ("jar_task", "Job$BadRow: row 'n0' is no number", None, "Job.java:6  com.acme.Job.parse"),
+        (
+            "jar_sql",
+            "[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column, variable, or function parameter with name `nope` cannot be resolved",
+            "UNRESOLVED_COLUMN.WITH_SUGGESTION",
+            "Job.java:13  com.acme.Job.main",
+        ),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [False, True], ids=["spark-submit", "application master"])
+def test_failure_of_a_jar_names_its_exception_and_its_own_innermost_line(
+    name: str, summary: str, error_class: str | None, user_line: str, wrapped: bool
+) -> None:
+    stderr = captured(name, "stderr")
+    if wrapped:  # as Spark 3.5 and 4.1 log it in cluster mode: twice, the second time as the reason it tells YARN
+        thrown = stderr.removeprefix('Exception in thread "main" ')
+        head = "26/11/25 05:11:09 ERROR ApplicationMaster: User class threw exception: \n"
+        reason = "26/11/25 05:11:09 INFO ApplicationMaster: Final app status: FAILED, exitCode: 15, (reason: User class threw exception: "
+        stderr = f"{head}{thrown}{reason}{thrown})\n"
+    failure = failure_from_log(stderr, "", application_name="s3://code/job.jar", log_uri=LOG_URI)
+
+    assert failure.klass is FailureClass.USER
+    assert (failure.summary, failure.error_class, failure.user_line) == (summary, error_class, user_line)
+
+
 def test_failure_heap_exhausted_is_undecided_and_hints_at_memory() -> None:
     failure = explain("heap")
 
