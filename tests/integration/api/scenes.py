@@ -1,0 +1,96 @@
+"""What a call of the rights table finds: each scene makes its own objects, so that no call depends on another."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from platyspark_provider.client import wire
+from platyspark_provider.core.profiles import profiles_from_mapping
+from platyspark_provider.registry.public import PublicService
+from platyspark_provider.registry.rights import Subject
+from platyspark_provider.registry.service import RegistryService
+from platyspark_provider.registry.tokens import create_token
+from tests.builders import make_request
+from tests.integration.api.conftest import DAG, ApiServer
+
+_numbers = count(1)
+REQUEST = wire.REQUEST.dump_python(make_request(), mode="json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What a call is made with."""
+
+    path: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    body: Any = None
+
+
+def _app(server: ApiServer, dag_id: str | None = None) -> int:
+    profiles = profiles_from_mapping(None)
+    service = PublicService(server.store, lambda: profiles, subject=Subject(name="dana"))
+    return service.submit(make_request(), dag_id=dag_id).detail.app.id
+
+
+def _task_app(server: ApiServer) -> tuple[int, dict[str, str]]:
+    from platyspark_provider.airflow_core.tasks import AirflowTasks
+
+    ti_id, profiles = server.new_task(), profiles_from_mapping(None)
+    answer = RegistryService(server.store, AirflowTasks(), lambda: profiles).submit(make_request(), ti_id=ti_id)
+    return answer.app.id, {wire.TI_HEADER: ti_id}
+
+
+def _own(server: ApiServer, body: Callable[[int], Any] | None = None) -> Scene:
+    app_id, headers = _task_app(server)
+    return Scene(path={"app_id": app_id}, headers=headers, body=body(app_id) if body else None)
+
+
+def _other(server: ApiServer, body: Callable[[int], Any] | None = None) -> Scene:
+    """The application of one task, asked for by another that has one of its own."""
+    app_id, _ = _task_app(server)
+    return Scene(path={"app_id": app_id}, headers=_task_app(server)[1], body=body(app_id) if body else None)
+
+
+def _claim(app_id: int) -> Any:
+    return {"requests": [{"kind": "app", "id": app_id}], "holder": "h"}
+
+
+def _release(app_id: int) -> Any:
+    return {"claims": [{"kind": "app", "id": app_id, "epoch": 1}]}
+
+
+def _generation(app_id: int) -> Any:
+    return {"generation": 1, "reason": "gone"}
+
+
+def _due(scene: Scene) -> Scene:
+    return Scene(headers=scene.headers, params=scene.path)
+
+
+def _token(server: ApiServer) -> Scene:
+    made = create_token(server.store, f"made-{next(_numbers)}", scopes=["scrape"], actor="test")
+    return Scene(path={"name": made.token.name})
+
+
+SCENES: Mapping[str, Callable[[ApiServer], Scene]] = {
+    "nothing": lambda server: Scene(),
+    "for_dag": lambda server: Scene(body={"application": "s3://code/job.py", "dag_id": DAG}),
+    "app": lambda server: Scene(path={"app_id": _app(server)}),
+    "dag_app": lambda server: Scene(path={"app_id": _app(server, DAG)}),
+    "task_app_for_people": lambda server: Scene(path={"app_id": _task_app(server)[0]}),
+    "person_s_app": lambda server: Scene(path={"app_id": _app(server)}, headers=_task_app(server)[1]),
+    "new_token": lambda server: Scene(body={"name": f"new-{next(_numbers)}", "scopes": ["scrape"]}),
+    "token": _token,
+    "task": lambda server: Scene(headers={wire.TI_HEADER: server.new_task()}, body=REQUEST),
+    "task_app": lambda server: _own(server, _generation),
+    "other_task_app": lambda server: _other(server, _generation),
+    "own_due": lambda server: _due(_own(server)),
+    "other_due": lambda server: _due(_other(server)),
+    "own_claim": lambda server: _own(server, _claim),
+    "other_claim": lambda server: _other(server, _claim),
+    "own_release": lambda server: _own(server, _release),
+    "other_release": lambda server: _other(server, _release),
+    "own_record": lambda server: _own(server, lambda app_id: {"records": []}),
+}
