@@ -77,7 +77,9 @@ def _options() -> _ANY:
         "busy_patience": _seconds(60.0, "How long a locked database (SQLite) is asked again before a call fails."),
         "submit_patience": _seconds(600.0, "How long a task that submits waits for an api-server that can't be reached."),
         "max_blind": _seconds(0.0, "How long a deferred task waits without reaching the api-server before it fails; 0: for ever."),
-        "log_wait": _seconds(120.0, "How long a task waits after a failure for the driver's log, to show its cause."),
+        "log_wait": _seconds(
+            120.0, "How long a task waits for the driver's log: after a failure to show its cause, after a success for `sql` and `metrics`."
+        ),
         "log_deadline": _seconds(1800.0, "How long after the end the driver's log is looked for."),
         "settle_window": _seconds(
             300.0,
