@@ -312,3 +312,14 @@ def test_record_of_a_whole_queue_keeps_the_rows_of_those_that_wait(store: Store)
     assign(store, *ids)
     assert {i: store.detail(i).app for i in ids[2:]} == rows
     assert replace(store.detail(ids[0]).app, cluster_id=None).queued_at is not None
+
+
+def test_whole_queue_of_a_cluster_that_never_becomes_ready_fails_at_once(store: Store) -> None:
+    ids = submit_many(store, 5, step_concurrency=1)
+    for number in range(1, 4):
+        (cluster_id, *_) = [i for i in assign(store, *ids) if i is not None]
+        epoch = started(store, store.cluster(cluster_id), f"j-{number}")
+        fact = ClusterObserved(cluster_id=cluster_id, epoch=epoch, state="dead", raw_state="X", failure_class="infrastructure")
+        assert record(store, fact)[0].accepted
+    assert assign(store, *ids) == [None] * 5
+    assert {store.detail(i).attempt.phase for i in ids} == {AppPhase.FAILED}

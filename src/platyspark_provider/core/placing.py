@@ -112,8 +112,7 @@ class Placing:
 
     def is_ending(self, app: App, attempt: Attempt) -> bool:
         """Tell whether the application's pool would have a place, had this batch not ended a cluster of it."""
-        freed = self._freed.get(cluster_key(app.environment, attempt.spec.cluster), set())
-        return bool(freed) or live_key_of(app, attempt) in self._freed.get(live_key_of(app, attempt), set())
+        return bool(self._freed) and live_key_of(app, attempt) in self._freed
 
 
 def live_key_for(app: App, attempt: Attempt, slot: int) -> str:

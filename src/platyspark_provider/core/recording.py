@@ -238,23 +238,26 @@ class _Book:
             return _refused(refusal.code, refusal.message, work=self._work(app.id))
         if state.cluster is not None and takes_applications(state.cluster):
             return self._join(state, state.cluster)
-        before = failed_start(self.clusters.values(), live_key_of(app, state.attempt), now=self.now)
         decision = self.placing.decide(app, state.attempt)
         match decision:
             case Reuse(cluster_id=cluster_id):
                 return self._join(state, self.clusters[cluster_id])
-            case _ if before is not None and is_thrashing(before, now=self.now) and not self.placing.has_living(app, state.attempt):
-                self._keep(end_thrashing(state, before, actor=self.actor, now=self.now))
-                return RecordAnswer(accepted=True, work=self._work(app.id))
             case Create(slot=slot):
-                key, target_id = live_key_for(app, state.attempt, slot), self.targets[target]
-                made = intended_cluster(app, state.attempt, target_id=target_id, now=self.now, before=before, slot=slot)
-                self.missing.setdefault(key, made)
-                return RecordAnswer(accepted=True)
+                return self._create(state, slot, self.targets[target])
             case Wait():
                 return self._wait(state)
             case _:
                 assert_never(decision)
+
+    def _create(self, state: AppState, slot: int, target_id: int) -> RecordAnswer:
+        """Ask for a cluster; one that never becomes ready is not created for ever."""
+        before = failed_start(self.clusters.values(), live_key_of(state.app, state.attempt), now=self.now)
+        if before is not None and is_thrashing(before, now=self.now):
+            return self._wait(state)
+        key = live_key_for(state.app, state.attempt, slot)
+        if key not in self.missing:
+            self.missing[key] = intended_cluster(state.app, state.attempt, target_id=target_id, now=self.now, before=before, slot=slot)
+        return RecordAnswer(accepted=True)
 
     def _join(self, state: AppState, cluster: Cluster) -> RecordAnswer:
         if state.app.cluster_id != cluster.id:
@@ -263,7 +266,15 @@ class _Book:
         return RecordAnswer(accepted=True, work=self._work(state.app.id), cluster=cluster)
 
     def _wait(self, state: AppState) -> RecordAnswer:
-        """Leave the application in the queue; of one whose cluster takes it no more, that is written down once."""
+        """Leave the application in the queue, unless nothing lives there and nothing is created for now.
+
+        That it is there again is written down once for one whose cluster takes it no more.
+        """
+        if not self.placing.has_living(state.app, state.attempt):
+            before = failed_start(self.clusters.values(), live_key_of(state.app, state.attempt), now=self.now)
+            if before is not None and is_thrashing(before, now=self.now):
+                self._keep(end_thrashing(state, before, actor=self.actor, now=self.now))
+                return RecordAnswer(accepted=True, work=self._work(state.app.id))
         if self.placing.is_ending(state.app, state.attempt):
             message = "Its cluster ends with an earlier fact of this batch; ask again."
             return _refused("cluster_ending", message, work=self._work(state.app.id))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from platyspark_provider.core.states import AppKind, DeployMode, OnLimit, Reuse
@@ -227,10 +227,8 @@ def spec_hash(spec: ClusterSpec) -> str:
 
     Applications, subnets and instance groups are sets: their order does not count.
     """
-    values = asdict(spec)
-    for name in _MUTABLE:
-        del values[name]
+    values = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in _MUTABLE}
     values["applications"] = sorted(a.lower() for a in spec.applications)
     values["subnet_ids"] = sorted(spec.subnet_ids)
-    values["instance_groups"] = sorted(values["instance_groups"], key=canonical_json)
+    values["instance_groups"] = sorted((asdict(group) for group in spec.instance_groups), key=canonical_json)
     return content_hash(values)

@@ -95,9 +95,9 @@ def _with_counts(connection: sa.Connection, rows: Rows, records: Sequence[Record
     pools, draining = pool_keys(rows, records), draining_ids(records)
     if not pools:
         return replace(rows, active=read_active(connection, draining)) if draining else rows
-    asking = [rows.apps[r.app_id] for r in records if isinstance(r, ClusterAssigned) and r.app_id in rows.apps]
-    specs = [a.spec.cluster for a in rows.attempts.values() if rows.apps[a.app_id] in asking]
-    lock_budgets(connection, {a.team for a in asking}, {s.target for s in specs}, policy)
+    asking = {r.app_id for r in records if isinstance(r, ClusterAssigned)} & set(rows.apps)
+    wanted = {a.spec.cluster.target for a in rows.attempts.values() if a.app_id in asking}
+    lock_budgets(connection, {rows.apps[i].team for i in asking}, wanted, policy)
     teams = read_team_apps(connection)
     return replace(
         rows,
