@@ -261,12 +261,16 @@ def test_record_log_of_an_older_generation_leaves_the_current_one_alone(store: S
 
     second = store.submit_app("ads", "k", again)
     explained = Failure(klass=FailureClass.USER, summary="ValueError: x")
-    (answer,) = record(store, LogLookedFor(app_id=app_id, generation=1, tail="trace", log_uri="s3://l", failure=explained), only_app=app_id)
+    looked = LogLookedFor(
+        app_id=app_id, generation=1, tail="trace", log_uri="s3://l", failure=explained, result={"rows": 3, "days": ["a", None]}
+    )
+    (answer,) = record(store, looked, only_app=app_id)
     assert answer.accepted
     assert answer.work is not None
     assert answer.work.attempt.generation == 2
     old = store.detail(app_id, 1).attempt
     assert (old.log_state, old.log_tail, old.failure, old.failure_class) == (LogState.ARRIVED, "trace", explained, FailureClass.USER)
+    assert old.result == {"rows": 3, "days": ["a", None]}
     assert store.detail(app_id).attempt == second.current
 
 

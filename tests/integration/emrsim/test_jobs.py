@@ -28,6 +28,8 @@ from platyspark_provider.profiles_file import ProfilesFile
 from tests.api_server import add_token, make_services, serve
 from tests.api_servers import connection_json
 from tests.builders import make_target
+from tests.contract.backend_worlds import BUCKET, EmrWorld, attempt_ref, cluster_name
+from tests.contract.backend_worlds import JOB as WAITING_JOB
 from tests.desks import Desk, OneBackend
 from tests.integration.emrsim.conftest import FAST
 
@@ -150,3 +152,24 @@ def test_job_of_sql_that_fails_in_client_mode_names_error_and_line(run: Run) -> 
     assert "(SQLSTATE 42703)" in card
     assert "at query.sql:4  nope" in card
     assert "check the column's name" in card
+
+
+@pytest.mark.slow
+def test_long_command_is_found_by_name_and_stopped_with_proof_as_any_other(sim: EmrSim, tmp_path: Path) -> None:
+    s3, world = sim.boto3("s3"), EmrWorld(sim, tmp_path)
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key="job.py", Body=WAITING_JOB.encode())
+    short = world.launch(7)
+    spec = dataclasses.replace(short.spec, args=(*short.spec.args, "x" * 11_000), artifacts="s3://artifacts/files")
+    launch = dataclasses.replace(short, spec=spec)
+    backend = world.backend
+    cluster = backend.create_cluster(world.spec(), name=str(cluster_name()), token="c-1", tags={})
+
+    (step,) = backend.submit(cluster, [launch])
+    world.until(lambda: world.has_driver(launch.name))
+    assert [sight.external_id for sight in backend.find_attempts(cluster, {launch.name})[launch.name]] == [step]
+
+    backend.stop(attempt_ref(world, launch, cluster, step), 1)
+    world.until(lambda: not world.has_driver(launch.name))
+    world.until(lambda: backend.prove_dead(attempt_ref(world, launch, cluster, step, stop_stage=1)).state == "dead")
+    backend.terminate_cluster(cluster)
