@@ -36,6 +36,7 @@ _IDENTIFIER = re.compile(r"`[^`]*(?:`|\Z)")
 _WORD = re.compile(r"\w+")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _POSITION = re.compile(r"\bline (\d+),? pos(?:ition)? \d+")
+_ERROR_CLASS_LINE = re.compile(r"\[[A-Z][A-Z0-9_.]*\] [^\n]*")
 _SCRIPT = re.compile(r"begin\b", re.IGNORECASE)
 
 
@@ -211,12 +212,19 @@ def _cell(value: Any) -> str:
 
 def failure_text(error: BaseException, statement: Statement, number: int, total: int) -> str:
     """Return Spark's error as a traceback that points at the statement's own line."""
-    message = "".join(traceback.format_exception_only(type(error), error)).rstrip()
+    message = _with_sql_state("".join(traceback.format_exception_only(type(error), error)).rstrip(), error)
     hit = _POSITION.search(message)
     lines = statement.text.splitlines()
     offset = min(int(hit[1]), len(lines)) - 1 if hit and int(hit[1]) > 0 else 0
     place = f'  File "{SHOWN_NAME}", line {statement.line + offset}, in statement {number} of {total}\n    {lines[offset].strip()}'
     return f"Traceback (most recent call last):\n{place}\n{message}"
+
+
+def _with_sql_state(message: str, error: BaseException) -> str:
+    """Add the SQLSTATE where Spark's own text lacks it (3.5)."""
+    get_state = getattr(error, "getSqlState", None)
+    state = get_state() if get_state is not None and "SQLSTATE" not in message else None
+    return _ERROR_CLASS_LINE.sub(rf"\g<0> SQLSTATE: {state}", message, count=1) if state else message
 
 
 def say(text: str) -> None:
@@ -254,10 +262,11 @@ def _show_last(outcome: Outcome) -> None:
 
 
 def open_session() -> Any:
-    """Return the session, with the cluster's metastore unless the conf says otherwise, as `spark-sql` does it."""
-    from pyspark.conf import SparkConf
+    """Return the session, with the cluster's metastore unless the conf says otherwise, as Spark's own shells do it."""
+    from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
+    SparkContext._ensure_initialized()  # without a JVM SparkConf knows nothing of what spark-submit was told
     builder = SparkSession.builder
     if SparkConf().get("spark.sql.catalogImplementation", "hive") == "hive":
         builder = builder.enableHiveSupport()

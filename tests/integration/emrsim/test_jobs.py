@@ -145,7 +145,7 @@ def test_job_of_sql_reports_its_rows_and_its_last_row(run: Run, tmp_path: Path) 
 @pytest.mark.slow
 def test_job_of_sql_that_fails_in_client_mode_names_error_and_line(run: Run) -> None:
     with capture_logs(), pytest.raises(SparkAppFailed) as failure:
-        run(sql="SELECT 1;\n\nSELECT id,\n  nope\nFROM range(3)", cluster="client")
+        run(sql="SELECT 1;\n\nSELECT id,\n  nope\nFROM range(3)", cluster="client", conf={"spark.sql.catalogImplementation": "in-memory"})
 
     card = str(failure.value)
     assert "[UNRESOLVED_COLUMN.WITH_SUGGESTION]" in card

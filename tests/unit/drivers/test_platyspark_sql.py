@@ -242,6 +242,25 @@ def test_failure_text_counts_from_the_statements_own_line(message: str, line: in
     assert f'File "query.sql", line {line}, in statement 1 of 1' in said
 
 
+class StateError(SqlError):
+    """As PySpark 3.5 raises it: the state is told by a method alone."""
+
+    def getSqlState(self) -> str | None:
+        return "42P01"
+
+
+@pytest.mark.parametrize(
+    "message", ["[TABLE_OR_VIEW_NOT_FOUND] No table `t`.\nVerify it; line 1 pos 7;\n'Project", "\n[PARSE_SYNTAX_ERROR] No\n"]
+)
+def test_failure_text_adds_the_sql_state_that_spark_3_5_leaves_out(message: str) -> None:
+    fault = find_fault("", failure_text(StateError(message), Statement(text="select 1", line=1), 1, 1))
+    assert fault is not None
+    assert fault.sql_state == "42P01"
+    again = failure_text(StateError(f"{message} SQLSTATE: 22000"), Statement(text="select 1", line=1), 1, 1)
+    assert again.count("SQLSTATE") == 1
+    assert "SQLSTATE" not in failure_text(StateError("no class"), Statement(text="select 1", line=1), 1, 1)
+
+
 def test_table_from_rows_keeps_columns_in_line() -> None:
     shown = table_from_rows(("n", "text"), [(1, "a\nb"), (None, "x" * 70), (Decimal("1.5"), "é")])
     lines = shown.splitlines()
