@@ -119,6 +119,26 @@ def test_resolve_of_local_file_without_prefix_says_what_to_set() -> None:
         governed(application=Artifact(name="job.py", sha256=SHA))
 
 
+def test_resolve_of_sql_needs_a_prefix_and_keeps_it_for_the_executor() -> None:
+    with pytest.raises(ArtifactsUnset, match=r"sql is run by a small driver.*\[platyspark\] artifacts"):
+        governed(application=None, sql="select 1")
+    spec = governed({"artifacts": "s3://files/x"}, application=None, sql="select 1").spec
+    assert (spec.sql, spec.application_uri, spec.artifacts) == ("select 1", "", "s3://files/x")
+
+
+def test_resolve_gives_aliases_to_addresses_of_local_files() -> None:
+    env = Artifact(name="env.tar.gz", sha256=SHA, alias="env")
+    spec = governed({"artifacts": "s3://files/x"}, archives=(env, Artifact(name="b.zip", uri="s3://b/b.zip#b"))).spec
+    assert spec.archives == (f"s3://files/x/{SHA}/env.tar.gz#env", "s3://b/b.zip#b")
+    assert spec.uploads == {SHA: f"s3://files/x/{SHA}/env.tar.gz"}
+
+
+def test_resolve_refuses_what_linux_takes_as_no_argument_and_tells_what_yarn_changes() -> None:
+    with pytest.raises(InvalidRequest, match=r"conf spark.x: 131,\d+ bytes are too long"):
+        governed({"profiles": {"shared": {"conf": {"spark.x": "x" * 131_072}}}})
+    assert "args[0] holds {{ or }}" in governed(args=("{{x}}",)).warnings[0]
+
+
 def test_resolve_holds_conf_to_ceilings_floors_and_forced_values() -> None:
     document = {
         "profiles": {"shared": {"conf": {"spark.executor.instances": "200"}}},
