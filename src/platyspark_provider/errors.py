@@ -16,6 +16,8 @@ PlatySparkError
 │   ├── StaleGeneration       the object has moved on since the caller read it
 │   ├── AlreadyEnded          there is nothing left to cancel
 │   ├── OwnedByTask           a task waits for the application: restarting it is Airflow's to do
+│   ├── ClusterConflict       another cluster of that name lives
+│   ├── ClusterInUse          applications are on the cluster
 │   ├── OrderDisallowed       a list can't be ordered by that
 │   ├── ClientTooOld          the api-server no longer speaks this client's version
 │   ├── DatabaseUnsupported   MySQL
@@ -31,6 +33,7 @@ PlatySparkError
     ├── BackendThrottled      not done, try later
     ├── ReplyLost             done or not done: look before asking again
     ├── ClusterGone           the cluster takes no more work
+    ├── TargetFull            a target has as many clusters as it may
     └── SparkAppLost          the platform's, capacity's or somebody else's fault, or unknown
 """
 
@@ -141,6 +144,18 @@ class OwnedByTask(PermanentError):
     code, status = "owned_by_task", 409
 
 
+class ClusterConflict(PermanentError):
+    """A cluster of that name but another spec lives; `fields["differing"]` names what differs, `cluster_id` is its id."""
+
+    code, status = "cluster_conflict", 409
+
+
+class ClusterInUse(PermanentError):
+    """Applications are on the cluster that is to end; `fields["apps"]` lists their ids."""
+
+    code, status = "cluster_in_use", 409
+
+
 class OrderDisallowed(PermanentError):
     """A list can't be ordered by that field."""
 
@@ -239,6 +254,12 @@ class ClusterGone(TemporaryError):
     """The cluster ends or has ended and takes no more work: resolve again."""
 
     code = "cluster_gone"
+
+
+class TargetFull(TemporaryError):
+    """A target has as many clusters as profiles.yaml allows; one has to end first."""
+
+    code = "target_full"
 
 
 class SparkAppLost(TemporaryError):

@@ -1,21 +1,19 @@
 """What governance makes of a request: profile under request under policy, each value with its source; no profile is read after this."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from platyspark_provider.core.cluster_governance import cluster_spec, profile_of
 from platyspark_provider.core.command_line import changed_on_the_way, check_lengths
 from platyspark_provider.core.model import Target
+from platyspark_provider.core.notes import Notes
 from platyspark_provider.core.policies import ConfRule, Policies, hold_conf, hold_runtime
 from platyspark_provider.core.profiles import Profile, Profiles
 from platyspark_provider.core.request_checks import check_request
-from platyspark_provider.core.spec import AppRequest, Artifact, ClusterSpec, ResolvedSpec
-from platyspark_provider.core.strict_mapping import did_you_mean
-from platyspark_provider.errors import ArtifactsUnset, InvalidRequest, PolicyViolated, UnknownProfile
-
-DEFAULT_TEAM = "default"
-_TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+from platyspark_provider.core.spec import AppRequest, Artifact, ResolvedSpec
+from platyspark_provider.core.teams import check_team_profile, team_of
+from platyspark_provider.errors import ArtifactsUnset, PolicyViolated
 
 # What the platform itself sets at each send; an owner's value would make the run invisible or end its step early.
 _RESERVED = {
@@ -40,12 +38,6 @@ class Resolution:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Notes:
-    provenance: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-
 def resolve(request: AppRequest, profiles: Profiles, *, default_name: str, team_of_task: str | None = None) -> Resolution:
     """Apply profile and policies to a request.
 
@@ -54,29 +46,29 @@ def resolve(request: AppRequest, profiles: Profiles, *, default_name: str, team_
     :raises InvalidRequest, UnknownProfile, PolicyViolated, ArtifactsUnset: naming what was asked and what is allowed.
     """
     check_request(request)
-    notes = _Notes()
-    profile = _profile_of(request, profiles)
-    team = _team_of(request, profile, team_of_task, notes)
+    notes = Notes()
+    profile = profile_of(request.cluster, profiles)
+    team = team_of(request.team, profile, team_of_task, notes)
     rules = profiles.policies.for_team(team)
-    _check_team_profile(team, profile, profiles)
+    check_team_profile(team, profile, profiles)
     runtime, on_limit = _limits(request, profile, rules, notes)
     uploads = _uploads(request, profiles.artifacts)
     tags = _tags(request, profile, rules, notes)
     spec = ResolvedSpec(
         name=_named(request, default_name, notes),
-        deploy_mode=_from_profile("deploy_mode", profile, notes),
+        deploy_mode=notes.take("deploy_mode", profile),
         application_uri="" if request.application is None else _address(request.application, uploads),
         sql=request.sql,
         main_class=request.main_class,
         args=request.args,
         conf=_conf(request, profile, rules, notes),
-        env_vars=_merged("env_vars", request.env_vars, profile, notes),
+        env_vars=notes.merge("env_vars", request.env_vars, profile),
         py_files=_addresses(request.py_files, uploads),
         files=_addresses(request.files, uploads),
         jars=_addresses(request.jars, uploads),
         archives=_addresses(request.archives, uploads),
         packages=request.packages,
-        cluster=_cluster(profile, rules, profiles.artifacts, notes),
+        cluster=cluster_spec(request.cluster, profile, profiles, team=team, notes=notes),
         team=team,
         environment=profiles.environment,
         tags=tags,
@@ -84,66 +76,19 @@ def resolve(request: AppRequest, profiles: Profiles, *, default_name: str, team_
         on_limit=on_limit,
         uploads=uploads,
         artifacts=profiles.artifacts,
+        priority=notes.take("priority", profile),
     )
     check_lengths(spec)
     warnings = (*notes.warnings, *changed_on_the_way(spec))
     return Resolution(spec=spec, target=profiles.targets[profile.target], provenance=notes.provenance, warnings=warnings)
 
 
-def _profile_of(request: AppRequest, profiles: Profiles) -> Profile:
-    name = request.cluster if isinstance(request.cluster, str) else request.cluster.profile or "shared"
-    profile = profiles.profiles.get(name)
-    if profile is None:
-        raise UnknownProfile(f"There is no profile {name!r}.", hint=did_you_mean(name, profiles.profiles), profile=name)
-    return profile
-
-
-def _team_of(request: AppRequest, profile: Profile, team_of_task: str | None, notes: _Notes) -> str:
-    """The task's owner never counts: Airflow's default "airflow" would own everything."""
-    check_team(request, team_of_task)
-    choices = ((request.team, "request"), (profile.team, profile.source_of("team")), (team_of_task, "DAG tag"), (DEFAULT_TEAM, "built-in"))
-    team, source = next((team, source) for team, source in choices if team)
-    if not _TEAM.fullmatch(team):
-        raise InvalidRequest(f"team {team!r} is no name.", hint="Letters, digits, '_', '.', '-', up to 64.", field="team")
-    notes.provenance["team"] = source
-    return team
-
-
-def check_team(request: AppRequest, team_of_task: str | None) -> None:
-    """Raise `PolicyViolated` for a request that names another team than the tag its DAG shows to everybody."""
-    if request.team and team_of_task and request.team != team_of_task:
-        raise PolicyViolated(
-            f"team {request.team!r} was asked for, but the DAG has the tag 'team:{team_of_task}'.",
-            hint="Leave team= away, or change the tag.",
-            key="team",
-            asked=request.team,
-            allowed=team_of_task,
-        )
-
-
-def _check_team_profile(team: str, profile: Profile, profiles: Profiles) -> None:
-    own = profiles.policies.teams.get(team)
-    if own is not None and own.profiles and profile.name not in own.profiles:
-        raise PolicyViolated(
-            f"Team {team!r} may not use profile {profile.name!r}; it may use {', '.join(own.profiles)}.",
-            hint=f"Choose one of them, or ask {profiles.policies.waiver} for a waiver.",
-            key="cluster",
-            asked=profile.name,
-            allowed=", ".join(own.profiles),
-        )
-
-
-def _named(request: AppRequest, default_name: str, notes: _Notes) -> str:
+def _named(request: AppRequest, default_name: str, notes: Notes) -> str:
     notes.provenance["name"] = "request" if request.name else "task"
     return request.name or default_name
 
 
-def _from_profile(name: str, profile: Profile, notes: _Notes) -> Any:
-    notes.provenance[name] = profile.source_of(name)
-    return getattr(profile, name)
-
-
-def _limits(request: AppRequest, profile: Profile, rules: Policies, notes: _Notes) -> tuple[int | None, Any]:
+def _limits(request: AppRequest, profile: Profile, rules: Policies, notes: Notes) -> tuple[int | None, Any]:
     asked = request.max_runtime_s if request.max_runtime_s is not None else profile.max_runtime
     source = "request" if request.max_runtime_s is not None else profile.source_of("max_runtime")
     held = hold_runtime(asked, rules.max_runtime, waiver=rules.waiver)
@@ -154,13 +99,13 @@ def _limits(request: AppRequest, profile: Profile, rules: Policies, notes: _Note
     return (None if held is None else int(held.value)), request.on_limit or profile.on_limit
 
 
-def _conf(request: AppRequest, profile: Profile, rules: Policies, notes: _Notes) -> dict[str, str]:
+def _conf(request: AppRequest, profile: Profile, rules: Policies, notes: Notes) -> dict[str, str]:
     for key in request.conf:
         if key in _RESERVED:
             raise PolicyViolated(f"{key} may not be set: {_RESERVED[key]}.", hint="Remove it.", key=key, asked=request.conf[key])
         if not key.startswith("spark."):
             notes.warnings.append(f"conf {key!r} does not begin with 'spark.': Spark ignores it.")
-    merged = _merged("conf", request.conf, profile, notes)
+    merged = notes.merge("conf", request.conf, profile)
     for key in tuple(merged):
         rule = rules.rule_of(key)
         if rule is not None:
@@ -171,7 +116,7 @@ def _conf(request: AppRequest, profile: Profile, rules: Policies, notes: _Notes)
     return merged
 
 
-def _held(key: str, value: str, rule: ConfRule, rules: Policies, asked: bool, notes: _Notes) -> str:
+def _held(key: str, value: str, rule: ConfRule, rules: Policies, asked: bool, notes: Notes) -> str:
     held = hold_conf(key, value, rule, waiver=rules.waiver, checked=asked)
     if held.source:
         notes.provenance[f"conf.{key}"] = held.source
@@ -180,49 +125,13 @@ def _held(key: str, value: str, rule: ConfRule, rules: Policies, asked: bool, no
     return held.value
 
 
-def _merged(name: str, asked: Mapping[str, str], profile: Profile, notes: _Notes) -> dict[str, str]:
-    base: Mapping[str, str] = getattr(profile, name)
-    notes.provenance.update({f"{name}.{key}": profile.source_of(f"{name}.{key}") for key in base})
-    notes.provenance.update({f"{name}.{key}": "request" for key in asked})
-    return {**base, **asked}
-
-
-def _tags(request: AppRequest, profile: Profile, rules: Policies, notes: _Notes) -> dict[str, str]:
-    merged = _merged("tags", request.tags, profile, notes)
+def _tags(request: AppRequest, profile: Profile, rules: Policies, notes: Notes) -> dict[str, str]:
+    merged = notes.merge("tags", request.tags, profile)
     for key, value in rules.tags.items():
         if key in request.tags and request.tags[key] != value:
             notes.warnings.append(f"tag {key} = {request.tags[key]} was asked for; the platform sets {value}.")
         notes.provenance[f"tags.{key}"] = "policy forced"
     return {**merged, **rules.tags}
-
-
-_CLUSTER_FIELDS = {
-    "release_label": "release_label",
-    "applications": "applications",
-    "instance_groups": "instance_groups",
-    "configurations": "configurations",
-    "bootstrap_actions": "bootstrap_actions",
-    "subnet_ids": "subnets",
-    "security_groups": "security_groups",
-    "service_role": "service_role",
-    "instance_profile": "instance_profile",
-    "security_configuration": "security_configuration",
-    "custom_ami": "custom_ami",
-    "dedicated": "dedicated",
-    "idle_timeout_s": "idle_timeout",
-    "step_concurrency": "step_concurrency",
-    "log_uri": "log_uri",
-}
-
-
-def _cluster(profile: Profile, rules: Policies, artifacts: str | None, notes: _Notes) -> ClusterSpec:
-    notes.provenance.update({f"cluster.{ours}": profile.source_of(theirs) for ours, theirs in _CLUSTER_FIELDS.items()})
-    notes.provenance["cluster.target"] = profile.source_of("target")
-    values = {ours: getattr(profile, theirs) for ours, theirs in _CLUSTER_FIELDS.items()}
-    if profile.log_uri is None and artifacts is not None:  # without any log nobody learns whose fault a failure is
-        values["log_uri"] = f"s3://{artifacts.partition('://')[2]}/logs"
-        notes.provenance["cluster.log_uri"] = "built-in (artifacts)"
-    return ClusterSpec(name=profile.name, target=profile.target, tags={**profile.tags, **rules.tags}, **values)
 
 
 def _uploads(request: AppRequest, prefix: str | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The platform team's rules for conf keys, run times and tags, and how a value is held to them."""
+"""The platform team's rules for conf keys, run times, tags, clusters and quotas, and how conf and run times are held to them."""
 
 import math
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from platyspark_provider.core.strict_mapping import (
     invalid,
     read_fields,
     read_flag,
+    read_int,
     read_list,
     read_named,
     read_scalar_text,
@@ -50,7 +51,7 @@ class RuntimeRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamRules:
-    """What one team may do otherwise than all: a waiver, or a tighter limit.
+    """What one team may do otherwise than all: a waiver, or a tighter limit; None leaves it as it is for all.
 
     :param profiles: the profiles it may use; empty means all.
     """
@@ -58,6 +59,9 @@ class TeamRules:
     conf: Mapping[str, ConfRule] = field(default_factory=dict)
     max_runtime: RuntimeRule | None = None
     profiles: tuple[str, ...] = ()
+    max_apps: int | None = None
+    max_workers: int | None = None
+    may_name_clusters: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,9 @@ class Policies:
     """All rules.
 
     :param tags: forced on every application and cluster.
+    :param max_apps: how many applications a team may have on clusters at once; None: any number.
+    :param max_workers: how many machines beside the master a cluster may have that owners shape themselves; None: any number.
+    :param may_name_clusters: owners may have clusters of their own; False: those of profiles alone.
     :param waiver: whom to ask, for the message of a refusal.
     """
 
@@ -72,6 +79,9 @@ class Policies:
     max_runtime: RuntimeRule | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     teams: Mapping[str, TeamRules] = field(default_factory=dict)
+    max_apps: int | None = None
+    max_workers: int | None = None
+    may_name_clusters: bool = True
     waiver: str = "your platform team (policies.teams in profiles.yaml)"
 
     def for_team(self, team: str) -> "Policies":
@@ -79,7 +89,19 @@ class Policies:
         own = self.teams.get(team)
         if own is None:
             return self
-        return replace(self, conf={**self.conf, **own.conf}, max_runtime=own.max_runtime or self.max_runtime)
+        return replace(
+            self,
+            conf={**self.conf, **own.conf},
+            max_runtime=own.max_runtime or self.max_runtime,
+            max_apps=self.max_apps if own.max_apps is None else own.max_apps,
+            max_workers=self.max_workers if own.max_workers is None else own.max_workers,
+            may_name_clusters=self.may_name_clusters if own.may_name_clusters is None else own.may_name_clusters,
+        )
+
+    def team_max_apps(self) -> dict[str, int]:
+        """Return how many applications teams may have on clusters at once; under "" for those without an own number."""
+        limits = {team: own.max_apps for team, own in self.teams.items() if own.max_apps is not None}
+        return limits if self.max_apps is None else {"": self.max_apps, **limits}
 
     def rule_of(self, key: str) -> ConfRule | None:
         """Return the rule of a conf key: the exact one, else the longest pattern that matches."""
@@ -194,20 +216,13 @@ def _read_runtime(value: Any, path: Path) -> RuntimeRule:
 
 
 def _read_team(_name: str, value: Any, path: Path) -> TeamRules:
-    readers: dict[str, Reader[Any]] = {"conf": read_named(_read_rule), "max_runtime": _read_runtime, "profiles": read_list(read_text)}
-    return TeamRules(**read_fields(value, path, readers))
+    return TeamRules(**read_fields(value, path, {**_FOR_ALL_AND_TEAMS, "profiles": read_list(read_text)}))
 
 
 def read_policies(value: Any, path: Path) -> Policies:
     """Read the `policies` section."""
-    readers: dict[str, Reader[Any]] = {
-        "conf": read_named(_read_rule),
-        "max_runtime": _read_runtime,
-        "tags": read_texts_by_key,
-        "teams": read_named(_read_team),
-        "waiver": read_text,
-    }
-    return Policies(**read_fields(value, path, readers))
+    own: dict[str, Reader[Any]] = {"tags": read_texts_by_key, "teams": read_named(_read_team), "waiver": read_text}
+    return Policies(**read_fields(value, path, {**_FOR_ALL_AND_TEAMS, **own}))
 
 
 _read_ceiling = read_seconds(1, 366 * 86_400)
@@ -219,3 +234,10 @@ _RULE: dict[str, Reader[Any]] = {
     "clamp": read_flag,
 }
 _RULE_FIELD = {"min": "floor", "max": "ceiling"}
+_FOR_ALL_AND_TEAMS: dict[str, Reader[Any]] = {
+    "conf": read_named(_read_rule),
+    "max_runtime": _read_runtime,
+    "max_apps": read_int(0, 100_000),
+    "max_workers": read_int(1, 4000),
+    "may_name_clusters": read_flag,
+}

@@ -3,12 +3,14 @@
 `governance` applies them to a request; `profiles_file` reads the file.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from platyspark_provider.core.model import Target
 from platyspark_provider.core.policies import Policies, read_policies
+from platyspark_provider.core.records import Policy
 from platyspark_provider.core.spec import InstanceGroup
 from platyspark_provider.core.states import DeployMode, OnLimit
 from platyspark_provider.core.strict_mapping import (
@@ -31,13 +33,27 @@ from platyspark_provider.core.strict_mapping import (
 
 BUILT_IN = "built-in"
 MAX_SECONDS = 366 * 86_400
-_MERGED = ("conf", "env_vars", "tags")
+SIZES = {"small": "m5.xlarge", "medium": "m5.2xlarge", "large": "m5.4xlarge"}
+_MERGED = ("conf", "env_vars", "tags", "sizes")
+_CLUSTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolBounds:
+    """How many clusters of one key are kept up, work or not, and how many may live at once."""
+
+    min: int = 0
+    max: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """A named cluster spec with defaults for what runs on it.
 
+    :param cluster: name that its clusters bear; None: its own. Profiles with one name and equal specs share clusters.
+    :param priority: place of its applications in the queue, 0 to 100.
+    :param queue_ahead: applications that may wait at the backend beyond those that run.
+    :param sizes: instance types by the names that owners choose from.
     :param sources: where each field (`release_label`, `conf.<key>`, ...) came from: `profile <name>` or `built-in`.
     """
 
@@ -59,6 +75,11 @@ class Profile:
     custom_ami: str | None = None
     idle_timeout: int = 3600
     step_concurrency: int = 10
+    queue_ahead: int = 0
+    pool: PoolBounds = PoolBounds()
+    cluster: str | None = None
+    priority: int = 50
+    sizes: Mapping[str, str] = field(default_factory=lambda: dict(SIZES))
     dedicated: bool = False
     log_uri: str | None = None
     deploy_mode: DeployMode = DeployMode.CLUSTER
@@ -70,6 +91,11 @@ class Profile:
     tags: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def cluster_name(self) -> str:
+        """The name that its clusters bear."""
+        return self.cluster or self.name
+
     def source_of(self, key: str) -> str:
         """Return where a field's value came from."""
         return self.sources.get(key, BUILT_IN)
@@ -80,6 +106,7 @@ class Profiles:
     """Everything the platform team decided.
 
     :param artifacts: prefix to which local files are uploaded (`s3://bucket/prefix`); None refuses local files.
+    :param max_clusters: how many clusters a target may have at once, by its name; one that is not there may have any number.
     """
 
     environment: str = "default"
@@ -87,6 +114,11 @@ class Profiles:
     targets: Mapping[str, Target]
     profiles: Mapping[str, Profile]
     policies: Policies = field(default_factory=Policies)
+    max_clusters: Mapping[str, int] = field(default_factory=dict)
+
+    def with_quotas(self, policy: Policy) -> Policy:
+        """Return the numbers that decisions use with the quotas of teams and targets."""
+        return replace(policy, team_max_apps=self.policies.team_max_apps(), max_clusters=self.max_clusters)
 
 
 def profiles_from_mapping(document: Mapping[str, Any] | None, *, environment: str = "default", artifacts: str | None = None) -> Profiles:
@@ -103,7 +135,8 @@ def profiles_from_mapping(document: Mapping[str, Any] | None, *, environment: st
         "policies": read_policies,
     }
     found = read_fields(document or {}, (), readers)
-    targets = {"default": _DEFAULT_TARGET, **found.get("targets", {})}
+    read: dict[str, tuple[Target, int | None]] = found.get("targets", {})
+    targets = {"default": _DEFAULT_TARGET, **{name: target for name, (target, _) in read.items()}}
     profiles = _read_profiles(found.get("profiles", {}), targets)
     return Profiles(
         environment=found.get("environment", environment),
@@ -111,6 +144,7 @@ def profiles_from_mapping(document: Mapping[str, Any] | None, *, environment: st
         targets=targets,
         profiles=profiles,
         policies=found.get("policies", Policies()),
+        max_clusters={name: most for name, (_, most) in read.items() if most is not None},
     )
 
 
@@ -130,6 +164,7 @@ _TARGET: dict[str, Reader[Any]] = {
     "region": read_text,
     "account_id": read_scalar_text,
     "yarn_url": _read_yarn_url,
+    "max_clusters": read_int(0, 10_000),
 }
 _GROUP: dict[str, Reader[Any]] = {
     "role": read_choice(("MASTER", "CORE", "TASK")),
@@ -146,11 +181,14 @@ def _read_prefix(value: Any, path: Path) -> str:
     return text
 
 
-def _read_target(name: str, value: Any, path: Path) -> Target:
+def _read_target(name: str, value: Any, path: Path) -> tuple[Target, int | None]:
+    """Return the target and how many clusters it may have: a quota is no part of where it is."""
     fields = read_fields(value, path, _TARGET)
-    return Target(
+    most = fields.pop("max_clusters", None)
+    target = Target(
         **{"id": 0, "name": name, "backend": "emr", "aws_conn_id": "aws_default", "region": None, **fields}  # each read by its reader
     )
+    return target, most
 
 
 def _read_group(value: Any, path: Path) -> InstanceGroup:
@@ -172,6 +210,20 @@ def _read_plain_mapping(value: Any, path: Path) -> Mapping[str, Any]:
     return dict(read_mapping(value, path))
 
 
+def _read_pool(value: Any, path: Path) -> PoolBounds:
+    pool = PoolBounds(**read_fields(value, path, {"min": read_int(0, 100), "max": read_int(1, 100)}))
+    if pool.min > pool.max:
+        raise invalid((*path, "min"), f"{pool.min} is above max, which is {pool.max}.", "Raise max, or lower min.")
+    return pool
+
+
+def _read_cluster_name(value: Any, path: Path) -> str:
+    text = read_text(value, path)
+    if not _CLUSTER_NAME.fullmatch(text):
+        raise invalid(path, f"{text!r} is no name of a cluster.", "Letters, digits, '_', '.', '-', up to 32.")
+    return text
+
+
 _PROFILE: dict[str, Reader[Any]] = {
     "extends": read_text,
     "target": read_text,
@@ -188,6 +240,11 @@ _PROFILE: dict[str, Reader[Any]] = {
     "custom_ami": read_text,
     "idle_timeout": read_seconds(60, 604_800),  # EMR's bounds of AutoTerminationPolicy
     "step_concurrency": read_int(1, 256),
+    "queue_ahead": read_int(0, 200),
+    "pool": _read_pool,
+    "cluster": _read_cluster_name,
+    "priority": read_int(0, 100),
+    "sizes": read_texts_by_key,
     "dedicated": read_flag,
     "log_uri": _read_prefix,
     "deploy_mode": lambda value, path: DeployMode(read_choice(tuple(DeployMode))(value, path)),
@@ -206,6 +263,9 @@ def _read_profiles(found: Mapping[str, Any], targets: Mapping[str, Target]) -> d
     for name, profile in profiles.items():
         if profile.target not in targets:
             raise invalid(("profiles", name, "target"), f"no target {profile.target!r}.", did_you_mean(profile.target, targets))
+        if profile.dedicated and profile.pool.min:
+            hint = "Leave one of them out: a dedicated cluster is made for one application and ends with it."
+            raise invalid(("profiles", name, "pool"), "min keeps clusters up, but the profile is dedicated.", hint)
     return profiles
 
 
@@ -223,7 +283,7 @@ def _inherit(name: str, raw: Mapping[str, Mapping[str, Any]], below: tuple[str, 
 
 
 def _overlay(base: Profile, name: str, fields: Mapping[str, Any]) -> Profile:
-    """Return `base` with the fields of `name` over it; conf, environment and tags merge by key."""
+    """Return `base` with the fields of `name` over it; conf, environment, tags and sizes merge by key."""
     values = {key: getattr(base, key) for key in base.__slots__}
     sources = dict(base.sources)
     for key, value in fields.items():

@@ -2,7 +2,7 @@
 
 import re
 
-from platyspark_provider.core.spec import AppRequest, Artifact
+from platyspark_provider.core.spec import AppRequest, Artifact, ClusterRequest
 from platyspark_provider.errors import InvalidRequest
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -16,6 +16,8 @@ _KEY_LIMIT = 250
 _MAX_TAGS = 40  # AWS allows 50 a resource; the rest is the platform's
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=@-]{0,199}")
 _MAX_SQL = 1_000_000
+_CLUSTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+_MAX_WORKERS = 4000
 
 
 def check_request(request: AppRequest) -> None:
@@ -38,6 +40,20 @@ def check_request(request: AppRequest) -> None:
     _check_texts(request)
     _check_env_vars(request)
     _check_tags(request)
+
+
+def check_cluster(request: ClusterRequest) -> None:
+    """Raise `InvalidRequest` naming the field of a cluster, its value and what to write instead."""
+    if not _CLUSTER_NAME.fullmatch(request.name):
+        raise _bad("cluster.name", request.name, "Letters, digits, '_', '.', '-', up to 32.")
+    if request.workers is not None:
+        least, most = request.workers
+        if not 1 <= least <= most <= _MAX_WORKERS:
+            raise _bad("cluster.workers", request.workers, f"At least and at most so many machines, 1 to {_MAX_WORKERS}: 4, or (2, 12).")
+    if request.spot is not None and not 0 <= request.spot <= 1:
+        raise _bad("cluster.spot", request.spot, "A share of the workers, 0 to 1.")
+    if request.idle_timeout_s is not None and not 60 <= request.idle_timeout_s <= 604_800:  # EMR's bounds of AutoTerminationPolicy
+        raise _bad("cluster.idle_timeout", request.idle_timeout_s, "60 to 604,800 seconds.")
 
 
 def _check_artifact(artifact: Artifact) -> None:

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from platyspark_provider.core.app_state import AppState, in_queue
-from platyspark_provider.core.governance import DEFAULT_TEAM, Resolution
+from platyspark_provider.core.governance import Resolution
 from platyspark_provider.core.model import App, Attempt, Event
 from platyspark_provider.core.request_places import differing_places
 from platyspark_provider.core.spec import AppRequest, content_hash, request_hash
 from platyspark_provider.core.states import AppDesired, AppPhase
+from platyspark_provider.core.teams import DEFAULT_TEAM
 from platyspark_provider.core.transitions import request_stop, stop_wanted
 from platyspark_provider.errors import AlreadyEnded, IdempotencyMismatch, InvalidRequest, StaleGeneration
 from platyspark_provider.registry.rights import Subject

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import assert_never
 
 from platyspark_provider.core.app_state import AppState, in_queue
-from platyspark_provider.core.governance import DEFAULT_TEAM, Resolution, check_team
+from platyspark_provider.core.governance import Resolution
 from platyspark_provider.core.keys import batch_app_key, streaming_app_key
 from platyspark_provider.core.model import App, Attempt, Event
 from platyspark_provider.core.records import TaskFacts
 from platyspark_provider.core.spec import AppRequest, request_hash
 from platyspark_provider.core.states import AppDesired, AppKind, AppPhase
 from platyspark_provider.core.submission import Attach, Decision, Refuse, Replace, Start, is_same_task
+from platyspark_provider.core.teams import DEFAULT_TEAM, check_team
 from platyspark_provider.core.transitions import request_stop
 from platyspark_provider.errors import IdempotencyMismatch, PlatySparkError
 from platyspark_provider.registry.identity import actor_of
@@ -27,7 +28,7 @@ def key_of(request: AppRequest, task: TaskFacts) -> tuple[str, str]:
     :raises PolicyViolated: for an explicit key of another team than the DAG's.
     """
     if request.app_key is not None:
-        check_team(request, task.team)
+        check_team(request.team, task.team)
         return f"team:{request.team or task.team or DEFAULT_TEAM}", request.app_key
     if request.kind is AppKind.STREAMING:
         return TASK_SCOPE, streaming_app_key(task.dag_id, task.task_id, task.map_index)

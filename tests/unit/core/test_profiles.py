@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platyspark_provider.core.profiles import profiles_from_mapping
+from platyspark_provider.core.profiles import PoolBounds, profiles_from_mapping
+from platyspark_provider.core.records import Policy
 from platyspark_provider.core.states import DeployMode, OnLimit
 from platyspark_provider.errors import ProfilesInvalid
 
@@ -91,6 +92,39 @@ def test_profile_shared_of_the_file_stands_over_the_built_in_one() -> None:
     assert (shared.step_concurrency, shared.idle_timeout) == (3, 3600)
 
 
+def test_profile_of_shared_clusters_reads_pool_queue_and_sizes() -> None:
+    document = {
+        "targets": {"eu": {"max_clusters": 20}, "us": {}},
+        "profiles": {
+            "shared": {"pool": {"min": 1, "max": 3}, "queue_ahead": 10, "sizes": {"huge": "r5.24xlarge", "small": "c5.large"}},
+            "urgent": {"extends": "shared", "cluster": "shared", "priority": 90},
+            "rush": {"extends": "urgent"},
+        },
+    }
+    profiles = profiles_from_mapping(document)
+    shared, urgent, rush = (profiles.profiles[name] for name in ("shared", "urgent", "rush"))
+    assert (shared.cluster_name, shared.priority, shared.pool, shared.queue_ahead) == ("shared", 50, PoolBounds(min=1, max=3), 10)
+    assert dict(shared.sizes) == {"small": "c5.large", "medium": "m5.2xlarge", "large": "m5.4xlarge", "huge": "r5.24xlarge"}
+    assert (urgent.cluster_name, urgent.priority, urgent.pool) == ("shared", 90, shared.pool)
+    assert (rush.cluster_name, rush.source_of("cluster"), rush.source_of("sizes.huge")) == ("shared", "profile urgent", "profile shared")
+    assert dict(profiles.max_clusters) == {"eu": 20}
+
+
+def test_profile_without_cluster_bears_its_own_name_whatever_it_extends() -> None:
+    profiles = profiles_from_mapping({"profiles": {"large": {"extends": "shared"}}})
+    assert profiles.profiles["large"].cluster_name == "large"
+
+
+def test_profiles_give_decisions_the_quotas_of_teams_and_targets() -> None:
+    document = {
+        "targets": {"default": {"max_clusters": 5}},
+        "policies": {"max_apps": 20, "teams": {"ads": {"max_apps": 3}, "ml": {"max_workers": 4}}},
+    }
+    policy = profiles_from_mapping(document).with_quotas(Policy(lease_s=7.0))
+    assert (policy.lease_s, policy.max_apps_of("ads"), policy.max_apps_of("ml"), dict(policy.max_clusters)) == (7.0, 3, 20, {"default": 5})
+    assert profiles_from_mapping(None).with_quotas(Policy()).max_apps_of("ads") is None
+
+
 def _groups(*groups: dict[str, Any]) -> dict[str, Any]:
     return {"profiles": {"p": {"instance_groups": list(groups)}}}
 
@@ -116,6 +150,20 @@ BROKEN: list[tuple[Any, str]] = [
     ({"profiles": {"p": {"idle_timeout": 5}}}, r"profiles.p.idle_timeout: must be 60 to 604800 seconds, not 5"),
     ({"profiles": {"p": {"idle_timeout": "soon"}}}, r"profiles.p.idle_timeout: 'soon' is no duration"),
     ({"profiles": {"p": {"idle_timeout": []}}}, r"must be a duration, not a list"),
+    ({"profiles": {"p": {"pool": {"min": 2}}}}, r"profiles.p.pool.min: 2 is above max, which is 1"),
+    ({"profiles": {"p": {"pool": {"maxx": 2}}}}, r"profiles.p.pool.maxx: unknown key. Did you mean 'max'"),
+    ({"profiles": {"p": {"pool": 3}}}, r"profiles.p.pool: must be a mapping, not a number"),
+    ({"profiles": {"p": {"pool": {"min": 1}, "dedicated": True}}}, r"profiles.p.pool: min keeps clusters up, but the profile is dedicated"),
+    ({"profiles": {"p": {"priority": 101}}}, r"profiles.p.priority: must be a whole number from 0 to 100, not 101"),
+    ({"profiles": {"p": {"queue_ahead": "many"}}}, r"profiles.p.queue_ahead: must be a whole number from 0 to 200, not 'many'"),
+    ({"profiles": {"p": {"cluster": "a b"}}}, r"profiles.p.cluster: 'a b' is no name of a cluster"),
+    ({"profiles": {"p": {"size": {}}}}, r"profiles.p.size: unknown key. Did you mean 'sizes'"),
+    ({"profiles": {"p": {"sizes": ["m5.xlarge"]}}}, r"profiles.p.sizes: must be a mapping, not a list"),
+    ({"targets": {"eu": {"max_cluster": 3}}}, r"targets.eu.max_cluster: unknown key. Did you mean 'max_clusters'"),
+    ({"targets": {"eu": {"max_clusters": "3"}}}, r"targets.eu.max_clusters: must be a whole number from 0 to 10000, not '3'"),
+    ({"policies": {"max_app": 3}}, r"policies.max_app: unknown key. Did you mean 'max_apps'"),
+    ({"policies": {"teams": {"ads": {"max_workers": 0}}}}, r"policies.teams.ads.max_workers: must be a whole number from 1"),
+    ({"policies": {"teams": {"ads": {"may_name_clusters": "no"}}}}, r"may_name_clusters: must be true or false, not text"),
     ({"profiles": {"p": {"step_concurrency": 257}}}, r"whole number from 1 to 256, not 257"),
     ({"profiles": {"p": {"step_concurrency": True}}}, r"whole number from 1 to 256, not True"),
     ({"profiles": {"p": {"dedicated": "yes"}}}, r"must be true or false, not text"),

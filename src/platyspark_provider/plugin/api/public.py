@@ -25,7 +25,7 @@ StoreDep = Annotated[Store, Depends(store_of)]
 
 def public_of(services: ServicesDep, subject: SubjectDep, store: StoreDep) -> PublicService:
     """Return what this person may ask about applications."""
-    return PublicService(store, services.profiles.current, policy=services.settings.policy(), subject=subject, tasks=services.tasks)
+    return PublicService(store, services.profiles.current, policy=services.policy(), subject=subject, tasks=services.tasks)
 
 
 PublicDep = Annotated[PublicService, Depends(public_of)]

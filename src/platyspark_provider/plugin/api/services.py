@@ -6,7 +6,8 @@ from typing import Protocol
 
 from fastapi import Request
 
-from platyspark_provider.errors import NotAllowed
+from platyspark_provider.core.records import Policy
+from platyspark_provider.errors import NotAllowed, ProfilesUnavailable
 from platyspark_provider.profiles_file import ProfilesFile
 from platyspark_provider.registry.identity import TaskLookup
 from platyspark_provider.registry.rights import Rights
@@ -50,11 +51,23 @@ class Services:
     schema: SchemaGate
     login: LoginLookup = nobody
 
+    def policy(self) -> Policy:
+        """Return the numbers that decisions use; a file that was never good sets no quotas and stops nothing that runs."""
+        return policy_of(self.settings, self.profiles)
+
 
 def profiles_of(settings: Settings) -> ProfilesFile:
     """Return the profiles that the settings name."""
     path = Path(settings.profiles_file) if settings.profiles_file else None
     return ProfilesFile(path, environment=settings.environment, artifacts=settings.artifacts or None)
+
+
+def policy_of(settings: Settings, profiles: ProfilesFile) -> Policy:
+    """Return the numbers of the settings with the quotas of the newest good profiles."""
+    try:
+        return profiles.current().with_quotas(settings.policy())
+    except ProfilesUnavailable:
+        return settings.policy()
 
 
 def airflow_services() -> Services:

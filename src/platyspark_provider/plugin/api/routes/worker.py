@@ -20,7 +20,7 @@ router = APIRouter(prefix="/worker", tags=["worker"])
 def registry_of(services: ServicesDep, caller: CallerDep) -> Iterator[RegistryService]:
     """Open a store for this request."""
     with services.open_store() as store:
-        yield RegistryService(store, services.tasks, services.profiles.current, policy=services.settings.policy(), caller=caller)
+        yield RegistryService(store, services.tasks, services.profiles.current, policy=services.policy(), caller=caller)
 
 
 def required_ti(ti_id: Annotated[str | None, Header(alias=wire.TI_HEADER)] = None) -> str:
