@@ -1,15 +1,20 @@
 """A whole registry in memory with a fake backend and S3, as a task sees it; time stands still unless told."""
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import IO, Any
 
 from botocore.exceptions import ClientError
 
-from platyspark_provider.core.model import Target
+from platyspark_provider.core.cluster_transitions import ClusterState, enter_cluster
+from platyspark_provider.core.model import Cluster, Target
 from platyspark_provider.core.ports import Backend, Registry
 from platyspark_provider.core.profiles import profiles_from_mapping
-from platyspark_provider.core.records import AppDetail, TaskFacts
+from platyspark_provider.core.records import AppDetail, Policy, TaskFacts
+from platyspark_provider.core.states import ClusterDesired, ClusterPhase
+from platyspark_provider.core.transitions import request_stop
 from platyspark_provider.operators.patience import Patience
 from platyspark_provider.operators.submission import Caller
 from platyspark_provider.reconciler.passes import run_pass
@@ -18,7 +23,13 @@ from platyspark_provider.registry.identity import ScriptedTasks
 from platyspark_provider.registry.service import RegistryService
 from platyspark_provider.store.memory import InMemoryStore
 from platyspark_provider.testing import FakeBackend, FakeClock
+from tests.builders import make_request
 
+_WISHED = {
+    ClusterPhase.INTENT: ClusterPhase.DEAD,
+    ClusterPhase.STARTING: ClusterPhase.DRAINING,
+    ClusterPhase.READY: ClusterPhase.DRAINING,
+}
 TI = "11111111-1111-7111-8111-111111111111"
 
 
@@ -58,18 +69,22 @@ class Desk:
     """A registry with its store, its tasks and its backend.
 
     :param s3: what every target's S3 holds.
+    :param document: profiles.yaml; None: the built-in profile alone.
+    :param policy: the numbers of the registry, but for its quotas, which are the document's.
     """
 
     s3: FakeS3 = field(default_factory=FakeS3)
     clock: FakeClock = field(default_factory=FakeClock)
+    document: Mapping[str, Any] | None = None
+    policy: Policy = field(default_factory=Policy)
 
     def __post_init__(self) -> None:
         self.store = InMemoryStore(self.clock.now)
         self.tasks = ScriptedTasks()
         self.backend = FakeBackend(clock=self.clock)
         self.backends = OneBackend(self.backend)
-        profiles = profiles_from_mapping(None, artifacts="s3://artifacts/files")
-        self.registry = RegistryService(self.store, self.tasks, lambda: profiles)
+        profiles = profiles_from_mapping(self.document, artifacts="s3://artifacts/files")
+        self.registry = RegistryService(self.store, self.tasks, lambda: profiles, policy=profiles.with_quotas(self.policy))
         self.add_task()
 
     def add_task(self, ti_id: str = TI, **values: Any) -> TaskFacts:
@@ -98,6 +113,28 @@ class Desk:
             patience=Patience(seconds=patience_s, clock=self.clock, log=log),
             log=log,
         )
+
+    def submit_many(self, count: int, *, first: int = 1, **request: Any) -> list[int]:
+        """Submit as tasks of as many DAG runs, in order, and return the applications' ids."""
+        ids = []
+        for number in range(first, first + count):
+            ti_id = f"{number:08d}-2222-7222-8222-222222222222"
+            self.add_task(ti_id, run_id=f"many-{number}")
+            ids.append(self.registry.submit(make_request(**request), ti_id=ti_id).app.id)
+        return ids
+
+    def wish(self, cluster_id: int, desired: ClusterDesired) -> Cluster:
+        """Record that a person wants a cluster drained or, with all that is on it, down; as the rules for people do."""
+        if desired is ClusterDesired.DOWN:
+            for app in self.store.apps_on(cluster_id):
+                self.store.change_app(app.id, app.generation, lambda s, now: request_stop(s, reason="force", actor="user:dana", now=now))
+
+        def decide(state: ClusterState, active: int, now: datetime) -> ClusterState:
+            wished = replace(state, cluster=replace(state.cluster, desired=desired))
+            phase = _WISHED.get(state.cluster.phase)
+            return wished if phase is None else enter_cluster(wished, phase, f"{active} left.", actor="user:dana", now=now)
+
+        return self.store.change_cluster(cluster_id, decide)
 
     def pass_once(self) -> PassReport:
         """Let the observer do its work once."""

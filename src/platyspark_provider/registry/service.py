@@ -27,10 +27,11 @@ from platyspark_provider.core.records import (
 from platyspark_provider.core.spec import AppRequest
 from platyspark_provider.core.submission import Attach, Decision, Replace, Start, decide_submission, is_same_task
 from platyspark_provider.core.transitions import mark_ready, request_stop, stop_wanted
-from platyspark_provider.errors import NotAllowed, NotFound, PlatySparkError, StoreBusy
+from platyspark_provider.errors import NotAllowed, NotFound, PlatySparkError, ProfilesUnavailable, StoreBusy
 from platyspark_provider.registry.access import TaskAccess, stale_intent
 from platyspark_provider.registry.identity import EVERYTHING, Caller, TaskLookup, actor_of
 from platyspark_provider.registry.orphans import stop_orphans
+from platyspark_provider.registry.pools import keep_pools
 from platyspark_provider.registry.submissions import Submission, key_of
 from platyspark_provider.store.base import Known, Store, Write
 
@@ -209,11 +210,14 @@ class RegistryService:
     def due(self, *, app_id: int | None = None, ti_id: str | None = None) -> Due:
         """Return all open work, or that of one application; nothing to do for a task that only shares the key.
 
-        What no task will come back for is told to stop first, so that a pass sends nothing for a task that is over.
+        What no task will come back for is told to stop first, so that a pass sends nothing for a task that is over; and
+        pools that profiles keep clusters of are filled up.
         """
         if ti_id is None:
             self._caller.require("reconciler")
             stop_orphans(self._store, self._tasks)
+            if app_id is None:
+                self._keep_pools()
             return self._store.due(policy=self._policy, app_id=app_id)
         task = self._access.task(ti_id)
         if app_id is None:
@@ -221,6 +225,14 @@ class RegistryService:
         reads = self._access.is_reader(self._store.detail(app_id).app, task)
         due = self._store.due(policy=self._policy, app_id=app_id)
         return replace(due, apps=(), clusters=(), log_pending=()) if reads else due
+
+    def _keep_pools(self) -> None:
+        """Fill up pools as profiles want; while the file was never good nobody knows what they want."""
+        try:
+            profiles = self._profiles()
+        except ProfilesUnavailable:
+            return
+        keep_pools(self._store, profiles, self._policy)
 
     def claim(self, requests: Sequence[ClaimRequest], *, holder: str, ti_id: str | None = None) -> tuple[Claim, ...]:
         """Take leases; one answer per request, in order."""
