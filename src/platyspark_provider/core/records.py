@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from platyspark_provider.core.model import App, Attempt, Cluster, Failure, Target
-from platyspark_provider.core.states import AppPhase, LogState
+from platyspark_provider.core.states import AppPhase, ClusterPhase, LogState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +124,45 @@ class AppBrief:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterBrief:
+    """One line of the snapshot about a cluster that was asked for by itself.
+
+    :param note: what it is at, or why it ended.
+    """
+
+    id: int
+    name: str
+    phase: ClusterPhase
+    generation: int
+    external_id: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All live and unacknowledged applications at one moment (database clock)."""
+    """All live and unacknowledged applications at one moment (database clock), and the clusters that tasks may wait for.
+
+    :param clusters: those that were ensured and live, or ended within the last hour.
+    """
 
     at: datetime
     apps: tuple[AppBrief, ...]
+    clusters: tuple[ClusterBrief, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ensured:
+    """What asking for a cluster led to.
+
+    :param siblings: other clusters that live under its name, with other specs.
+    :param drained: siblings that take no more applications from now on, because they are replaced.
+    """
+
+    outcome: Literal["created", "reused"]
+    cluster: Cluster
+    siblings: tuple[Cluster, ...] = ()
+    drained: tuple[Cluster, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -227,8 +227,18 @@ def spec_hash(spec: ClusterSpec) -> str:
 
     Applications, subnets and instance groups are sets: their order does not count.
     """
+    return content_hash(_immutable_part(spec))
+
+
+def _immutable_part(spec: ClusterSpec) -> dict[str, Any]:
     values = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in _MUTABLE}
     values["applications"] = sorted(a.lower() for a in spec.applications)
     values["subnet_ids"] = sorted(spec.subnet_ids)
     values["instance_groups"] = sorted((asdict(group) for group in spec.instance_groups), key=canonical_json)
-    return content_hash(values)
+    return values
+
+
+def differing_spec_fields(one: ClusterSpec, other: ClusterSpec) -> tuple[str, ...]:
+    """Return the names of the fields that make two specs different clusters, sorted."""
+    a, b = _immutable_part(one), _immutable_part(other)
+    return tuple(sorted(name for name in a if canonical_json(a[name]) != canonical_json(b[name])))
