@@ -15,6 +15,7 @@ class Call:
 
     engine: Engine
     region: str
+    access_key: str
     now: float
     request: dict[str, Any]
     effects: list[Effect]

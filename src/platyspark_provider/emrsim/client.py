@@ -175,6 +175,10 @@ class EmrSim:
         """
         self._control("POST", f"clusters/{cluster_id}/fail", reason)
 
+    def fail_over(self, cluster_id: str) -> None:
+        """Lose one of a cluster's three masters: its running steps are FAILED, YARN's applications and the cluster go on."""
+        self._control("POST", f"clusters/{cluster_id}/fail-over")
+
     def stop(self, *, keep_processes: bool = False) -> None:
         """End the server, and the processes of all steps with it; ends quietly if it is already gone."""
         if self._process is None:

@@ -11,7 +11,9 @@ from urllib.parse import parse_qs
 from platyspark_provider.emrsim.engine import Engine
 from platyspark_provider.emrsim.event_sender import EventSender
 from platyspark_provider.emrsim.faults import FaultPlan
+from platyspark_provider.emrsim.instances import is_highly_available
 from platyspark_provider.emrsim.journal import Journal
+from platyspark_provider.emrsim.lifecycle import fail_over
 from platyspark_provider.emrsim.planted import checked_number
 from platyspark_provider.emrsim.throttle import Throttle
 from platyspark_provider.emrsim.wire import enum_values
@@ -52,7 +54,7 @@ class Control:
             ("POST", "step-scripts"): self._add_script,
             ("DELETE", "step-scripts"): self._remove_scripts,
             ("GET", "applications"): self._applications,
-            ("POST", "clusters"): self._fail_cluster,
+            ("POST", "clusters"): self._strike_cluster,
             ("POST", "stop-processes"): self._stop_processes,
         }
 
@@ -152,17 +154,29 @@ class Control:
     def _applications(self, _given: dict[str, Any], _rest: str) -> Answer:
         return 200, [asdict(application) for application in self._engine.runner.applications()]
 
-    def _fail_cluster(self, given: dict[str, Any], rest: str) -> Answer:
+    def _strike_cluster(self, given: dict[str, Any], rest: str) -> Answer:
         cluster_id, _, verb = rest.partition("/")
-        code = given.get("code", "INSTANCE_FAILURE")
-        known = enum_values("ClusterStateChangeReasonCode")
-        if verb != "fail" or code not in known:
-            return 400, {"error": f"POST clusters/ID/fail with a code of {', '.join(known)}"}
-        message = given.get("message", "The master node was terminated. ")
-        details = given.get("error_details", [])
-        if not self._engine.fail_cluster(cluster_id, code=code, message=message, error_details=details):
-            return 404, {"error": f"no live cluster {cluster_id}"}
-        return 200, {"id": cluster_id}
+        match verb:
+            case "fail":
+                struck = self._fail_cluster(cluster_id, given)
+            case "fail-over":
+                struck = self._fail_over(cluster_id)
+            case _:
+                return 400, {"error": "POST clusters/ID/fail or clusters/ID/fail-over"}
+        return (200, {"id": cluster_id}) if struck else (404, {"error": f"no live cluster {cluster_id}"})
+
+    def _fail_cluster(self, cluster_id: str, given: dict[str, Any]) -> bool:
+        code, known = given.get("code", "INSTANCE_FAILURE"), enum_values("ClusterStateChangeReasonCode")
+        if code not in known:
+            raise ValueError(f"code is one of {', '.join(known)}, not {code!r}")
+        message, details = given.get("message", "The master node was terminated. "), given.get("error_details", [])
+        return self._engine.fail_cluster(cluster_id, code=code, message=message, error_details=details)
+
+    def _fail_over(self, cluster_id: str) -> bool:
+        cluster = self._engine.find_anywhere(cluster_id)
+        if cluster is not None and not is_highly_available(cluster.instance_sets):
+            raise ValueError(f"{cluster_id} has one master; lose it with clusters/{cluster_id}/fail")
+        return self._engine.strike(cluster_id, fail_over)
 
     def _stop_processes(self, _given: dict[str, Any], _rest: str) -> Answer:
         return 200, {"stopped": self._engine.stop_all_processes(wait_s=STOP_WAIT_S)}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from platyspark_provider.emrsim import operations_clusters, operations_steps
+from platyspark_provider.emrsim import operations_app_uis, operations_clusters, operations_releases, operations_scaling, operations_steps
 from platyspark_provider.emrsim.callers import caller_of
 from platyspark_provider.emrsim.calls import Call
 from platyspark_provider.emrsim.engine import Engine
@@ -37,7 +37,15 @@ OPERATIONS: dict[str, Callable[[Call], dict[str, Any]]] = {
     "ListInstanceGroups": operations_clusters.list_instance_groups,
     "ListInstanceFleets": operations_clusters.list_instance_fleets,
     "ListBootstrapActions": operations_clusters.list_bootstrap_actions,
-    "GetOnClusterAppUIPresignedURL": operations_clusters.get_on_cluster_app_ui_presigned_url,
+    "PutManagedScalingPolicy": operations_scaling.put_managed_scaling_policy,
+    "GetManagedScalingPolicy": operations_scaling.get_managed_scaling_policy,
+    "RemoveManagedScalingPolicy": operations_scaling.remove_managed_scaling_policy,
+    "GetOnClusterAppUIPresignedURL": operations_app_uis.get_on_cluster_app_ui_presigned_url,
+    "CreatePersistentAppUI": operations_app_uis.create_persistent_app_ui,
+    "DescribePersistentAppUI": operations_app_uis.describe_persistent_app_ui,
+    "GetPersistentAppUIPresignedURL": operations_app_uis.get_persistent_app_ui_presigned_url,
+    "ListReleaseLabels": operations_releases.list_release_labels,
+    "DescribeReleaseLabel": operations_releases.describe_release_label,
     "AddJobFlowSteps": operations_steps.add_job_flow_steps,
     "DescribeStep": operations_steps.describe_step,
     "ListSteps": operations_steps.list_steps,
@@ -97,7 +105,7 @@ class EmrEndpoint:
         except ConnectionDropped:
             self._note(entry, _Outcome(status=0, body={}, error=None))
             raise
-        outcome = self._execute(entry, operation, region, request)
+        outcome = self._execute(entry)
         pause(latency_s / 2)
         try:
             self._meet(operation, "after", request)
@@ -105,14 +113,15 @@ class EmrEndpoint:
             return _refusal(error)
         return outcome
 
-    def _execute(self, entry: dict[str, Any], operation: str, region: str, request: dict[str, Any]) -> _Outcome:
+    def _execute(self, entry: dict[str, Any]) -> _Outcome:
         with self._engine.lock:
-            outcome = self._run(operation, region, request)
+            outcome = self._run(entry["operation"], entry["region"], entry["access_key"], entry["request"])
             return self._note(entry, outcome)
 
-    def _run(self, operation: str, region: str, request: dict[str, Any]) -> _Outcome:
+    def _run(self, operation: str, region: str, access_key: str, request: dict[str, Any]) -> _Outcome:
         with self._engine.transaction() as effects:
-            call = Call(engine=self._engine, region=region, now=self._engine.clock(), request=request, effects=effects)
+            now = self._engine.clock()
+            call = Call(engine=self._engine, region=region, access_key=access_key, now=now, request=request, effects=effects)
             try:
                 handler = OPERATIONS.get(operation)
                 if handler is None:

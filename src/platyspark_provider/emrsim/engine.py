@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from platyspark_provider.emrsim import records as r
@@ -54,6 +55,7 @@ class Engine:
         self.scripts = StepScripts(state.load_setting("step_scripts").get("scripts"))
         self.on_changes: Callable[[Sequence[StateChange]], None] = lambda _changes: None
         self._state = state
+        self._persistent_uis = state.load_setting("persistent_uis")
         self._clusters = state.load()
         self._steps = {step.id: (cluster, step) for cluster in self._clusters.values() for step in cluster.steps}
         self._live = {cluster.id: cluster for cluster in self._clusters.values() if not cluster.is_ended}
@@ -80,10 +82,9 @@ class Engine:
         owner, step = self._steps.get(step_id, (None, None))
         return step if step is not None and owner is cluster and cluster.shows(step) else None
 
-    def cluster_state(self, cluster_id: str) -> str | None:
-        """Return the state of a cluster of any region, None if there is none."""
-        cluster = self._clusters.get(cluster_id)
-        return None if cluster is None else cluster.state
+    def find_anywhere(self, cluster_id: str) -> ClusterRecord | None:
+        """Return a cluster of any region by its id."""
+        return self._clusters.get(cluster_id)
 
     def add_cluster(self, cluster: ClusterRecord) -> None:
         """Take a new cluster in."""
@@ -95,6 +96,16 @@ class Engine:
         cluster.add_step(step)
         cluster.move_step(step, r.PENDING, step.created)
         self._steps[step.id] = (cluster, step)
+
+    def add_persistent_ui(self, ui: dict[str, Any]) -> None:
+        """Store a persistent user interface under its id; it outlives its cluster."""
+        self._persistent_uis[ui["id"]] = ui
+        self._state.save_setting("persistent_uis", self._persistent_uis)
+
+    def find_persistent_ui(self, region: str, ui_id: str) -> dict[str, Any] | None:
+        """Return a persistent user interface of the region by its id."""
+        ui: dict[str, Any] = self._persistent_uis.get(ui_id, {})
+        return ui if ui.get("region") == region else None
 
     @contextmanager
     def transaction(self) -> Iterator[list[Effect]]:
@@ -152,14 +163,17 @@ class Engine:
             self.save_config()
             return self.config.as_dict()
 
-    def fail_cluster(self, cluster_id: str, *, code: str, message: str, error_details: list[dict[str, object]]) -> bool:
-        """End a live cluster as if its master were lost; False if there is no such cluster."""
+    def strike(self, cluster_id: str, blow: Callable[[ClusterRecord, float], list[Effect]]) -> bool:
+        """Let something happen to a live cluster that nobody called for; False if there is no such cluster."""
         with self.transaction() as effects:
             cluster = self._live.get(cluster_id)
-            if cluster is None:
-                return False
-            effects += lose_cluster(cluster, self.clock(), code=code, message=message, error_details=error_details)
-        return True
+            if cluster is not None:
+                effects += blow(cluster, self.clock())
+            return cluster is not None
+
+    def fail_cluster(self, cluster_id: str, *, code: str, message: str, error_details: list[dict[str, object]]) -> bool:
+        """End a live cluster as if its master were lost; False if there is no such cluster."""
+        return self.strike(cluster_id, partial(lose_cluster, code=code, message=message, error_details=error_details))
 
     def recover(self) -> None:
         """Repeat what a crash may have left undone: launches, signals and the end of clusters on their way out."""

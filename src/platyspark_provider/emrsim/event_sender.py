@@ -45,12 +45,14 @@ class EventSender:
     """Take changes at once and send their events later; a queue that fails costs the events, nothing else.
 
     :param send: sends bodies to a queue (URL, region, bodies); None sends over HTTP
+    :param real_clock: seconds by which an event that lets the next one pass is held back
     """
 
-    def __init__(self, config: SimConfig, clock: Clock, send: Send | None = None) -> None:
+    def __init__(self, config: SimConfig, clock: Clock, send: Send | None = None, real_clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
         self._clock = clock
         self._send = send or SqsSender()
+        self._real_clock = real_clock
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
         self._numbers = itertools.count(1)
@@ -130,11 +132,11 @@ class EventSender:
         for delay_s in delays:
             self._counters["delayed"] += bool(delay_s)
             one = _Waiting(order=self._last + 1.5 * is_reordered, due=self._clock() + delay_s, queue_url=queue_url, event=event)
-            one.held_since = time.monotonic() if is_reordered else None
+            one.held_since = self._real_clock() if is_reordered else None
             self._waiting.append(one)
 
     def _take_due(self) -> list[_Waiting]:
-        now, real = self._clock(), time.monotonic()
+        now, real = self._clock(), self._real_clock()
         due = [one for one in self._waiting if one.due <= now and self._may_go(one, real)]
         chosen = set(map(id, due))
         self._waiting = [one for one in self._waiting if id(one) not in chosen]

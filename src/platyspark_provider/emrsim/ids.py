@@ -21,6 +21,11 @@ def new_step_id() -> str:
     return f"s-{_random(20)}"
 
 
+def new_persistent_ui_id() -> str:
+    """Return an id like `p-2EUVXXXXXXXXX`."""
+    return f"p-{_random(13)}"
+
+
 def new_instance_group_id() -> str:
     """Return an id like `ig-2EUVXXXXXXXXX`."""
     return f"ig-{_random(13)}"

@@ -272,6 +272,15 @@ def lose_cluster(cluster: ClusterRecord, now: float, *, code: str, message: str,
     return [StopCluster(cluster_id=cluster.id)]
 
 
+def fail_over(cluster: ClusterRecord, now: float) -> list[Effect]:
+    """Lose one of three masters: its steps are FAILED and their processes die, what runs in YARN goes on, and so does the cluster."""
+    effects: list[Effect] = []
+    for step in [step for step in cluster.open_steps if step.is_under_way]:
+        effects += [Signal(step_id=step.id, kill=True)] if step.has_process else []
+        _end_step(cluster, step, now, r.FAILED, failure={"Reason": "Unknown Error.", "Message": "The master node failed."})
+    return effects
+
+
 def cancel_step(cluster: ClusterRecord, step: StepRecord, now: float, *, kill: bool) -> tuple[bool, list[Effect]]:
     """Ask for the end of one step; False when it has already ended. Asking again is allowed and may sharpen the signal."""
     if not step.is_open:

@@ -15,6 +15,7 @@ from platyspark_provider.emrsim.instances import (
     instances_reply,
     is_highly_available,
 )
+from platyspark_provider.emrsim.operations_scaling import check_policy
 from platyspark_provider.emrsim.operations_steps import add_steps
 from platyspark_provider.emrsim.paging import page
 from platyspark_provider.emrsim.records import ClusterRecord
@@ -51,6 +52,7 @@ def run_job_flow(call: Call) -> dict[str, Any]:
         uses_fleets=uses_fleets,
         instance_sets=sets,
         idle_timeout_s=None if policy is None else _checked_idle_timeout(policy),
+        managed_scaling=_checked_scaling(request.get("ManagedScalingPolicy"), uses_fleets=uses_fleets),
         visible_to_all_users=request.get("VisibleToAllUsers", True),
     )
     cluster.tell(call.now)
@@ -230,25 +232,16 @@ def list_bootstrap_actions(call: Call) -> dict[str, Any]:
     return {"BootstrapActions": shown}
 
 
-def get_on_cluster_app_ui_presigned_url(call: Call) -> dict[str, Any]:
-    """Return the ResourceManager's address of one cluster; other user interfaces are never ready."""
-    cluster = call.cluster()
-    if cluster.state not in r.READY_CLUSTER:
-        raise invalid_request("On-cluster application user interfaces are available only while the cluster is running or waiting.")
-    wanted = call.request.get("OnClusterAppUIType", "SparkHistoryServer")
-    if wanted not in {"ResourceManager", "ApplicationMaster"}:
-        return {"PresignedURLReady": False}
-    if call.request.get("DryRun", False):
-        return {"PresignedURLReady": True}
-    url = f"{call.engine.endpoint_url}/emrsim/yarn/{cluster.id}/ws/v1/cluster/apps"
-    application_id = call.request.get("ApplicationId")
-    return {"PresignedURLReady": True, "PresignedURL": f"{url}/{application_id}" if application_id else url}
-
-
 def _checked_concurrency(level: int) -> int:
     if not 1 <= level <= MAX_CONCURRENCY:
         raise validation_error(f"The step concurrency level must be between 1 and {MAX_CONCURRENCY}.")
     return level
+
+
+def _checked_scaling(policy: dict[str, Any] | None, *, uses_fleets: bool) -> dict[str, Any] | None:
+    if policy is not None:
+        check_policy(policy, uses_fleets=uses_fleets)
+    return policy
 
 
 def _checked_idle_timeout(policy: dict[str, Any]) -> int:

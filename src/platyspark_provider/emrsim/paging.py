@@ -22,22 +22,27 @@ def page(items: Sequence[Item], marker: str | None, key: Callable[[Item], str]) 
     """
     start = 0
     if marker is not None:
-        last = _decode(marker)
+        last = decode_marker(marker, "Marker")
         start = next((index for index, item in enumerate(items) if key(item) > last), len(items))
     chunk = items[start : start + PAGE]
     more = start + PAGE < len(items)
-    return chunk, _encode(key(chunk[-1])) if more else None
+    return chunk, encode_marker(key(chunk[-1])) if more else None
 
 
-def _encode(key: str) -> str:
+def encode_marker(key: str) -> str:
+    """Return a key as callers see it."""
     return base64.urlsafe_b64encode(f"v1:{key}".encode()).decode()
 
 
-def _decode(marker: str) -> str:
+def decode_marker(marker: str, member: str) -> str:
+    """Return the key of a marker that a caller gave back.
+
+    :raises EmrError: InvalidRequestException naming the member, for a text that is no marker
+    """
     try:
         version, _, key = base64.urlsafe_b64decode(marker.encode()).decode().partition(":")
     except (binascii.Error, UnicodeError):
         version, key = "", ""
     if version != "v1":
-        raise invalid_request(f"Marker '{marker}' is not valid.")
+        raise invalid_request(f"{member} '{marker}' is not valid.")
     return key

@@ -16,6 +16,7 @@ from platyspark_provider.emrsim.emr_endpoint import EmrEndpoint, pause
 from platyspark_provider.emrsim.engine import Engine
 from platyspark_provider.emrsim.event_sender import EventSender
 from platyspark_provider.emrsim.faults import ConnectionDropped, FaultPlan
+from platyspark_provider.emrsim.history_pages import HISTORY_PREFIX, HistoryPages
 from platyspark_provider.emrsim.journal import Journal
 from platyspark_provider.emrsim.ports import StepRunner
 from platyspark_provider.emrsim.records import READY_CLUSTER
@@ -75,6 +76,7 @@ class EmrSimServer:
             emr=EmrEndpoint(self.engine, self._journal, self._faults, throttle),
             control_route=Control(self.engine, self._journal, self._faults, throttle, self._events),
             yarn=yarn,
+            history=HistoryPages(runner),
             services=AwsServices(data_dir / "s3", self._journal, self.engine.clock, before_call=lambda: pause(config.services_latency_s)),
         )
 
@@ -114,11 +116,12 @@ def _require_loopback(host: str) -> None:
 class _Router:
     """Send a request to the part that serves it."""
 
-    def __init__(self, *, engine: Engine, emr: WsgiApp, control_route: WsgiApp, yarn: WsgiApp, services: WsgiApp) -> None:
+    def __init__(self, *, engine: Engine, emr: WsgiApp, control_route: WsgiApp, yarn: WsgiApp, history: WsgiApp, services: WsgiApp) -> None:
         self._engine = engine
         self._emr = emr
         self._control = control_route
         self._yarn = yarn
+        self._history = history
         self._services = services
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -130,13 +133,16 @@ class _Router:
         if "HTTP_AUTHORIZATION" not in environ and path.startswith((YARN_PREFIX, ONE_CLUSTER_PREFIX)):
             self._require_master(path)
             return self._yarn(environ, start_response)
+        if "HTTP_AUTHORIZATION" not in environ and path.startswith(HISTORY_PREFIX):
+            return self._history(environ, start_response)
         return self._services(environ, start_response)
 
     def _require_master(self, path: str) -> None:
         """Answer nothing for a cluster without a running master, as nothing listens there."""
         if path.startswith(ONE_CLUSTER_PREFIX):
             cluster_id = path.removeprefix(ONE_CLUSTER_PREFIX).partition("/")[0]
-            if self._engine.cluster_state(cluster_id) not in READY_CLUSTER:
+            cluster = self._engine.find_anywhere(cluster_id)
+            if cluster is None or cluster.state not in READY_CLUSTER:
                 raise ConnectionDropped(f"cluster {cluster_id} has no ResourceManager")
 
 

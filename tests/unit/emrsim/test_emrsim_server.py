@@ -205,3 +205,60 @@ def test_s3_calls_stand_in_the_journal(serve):
 def test_control_route_unknown_path_is_not_found(serve, path):
     with serve() as server:
         assert _get(server, path)[0] == 404
+
+
+def _send(server, method, path, body=None):
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    try:
+        connection.request(method, f"/_emrsim/{path}", body=None if body is None else json.dumps(body))
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def test_control_route_advances_the_clock(serve):
+    with serve(clock_speed=0) as server:
+        _, before = _send(server, "GET", "clock")
+        status, after = _send(server, "POST", "clock/advance", {"seconds": 90})
+        assert (status, after["now"], before["speed"]) == (200, before["now"] + 90, 0)
+        assert _send(server, "POST", "clock/advance", {"seconds": -1})[0] == 400
+        assert _send(server, "POST", "clock/back", {"seconds": 1})[0] == 400
+
+
+def test_control_route_clock_goes_on_after_a_restart(serve):
+    with serve(clock_speed=0) as server:
+        _, now = _send(server, "POST", "clock/advance", {"seconds": 10_000})
+    with serve() as server:
+        assert _send(server, "GET", "clock")[1] == now | {"speed": 0}
+
+
+@pytest.mark.parametrize(
+    ("path", "spec"), [("step-scripts", {"duration_s": 5, "step": "a.*"}), ("launch-failures", {"failure": "capacity", "cluster": "etl"})]
+)
+def test_control_route_plants_shows_and_removes(serve, path, spec):
+    with serve() as server:
+        status, planted = _send(server, "POST", path, spec)
+        assert status == 201
+        (shown,) = _send(server, "GET", path)[1]
+        assert {name: shown[name] for name in ("id", *spec)} == planted | spec
+        assert _send(server, "POST", path, {"color": "red"})[0] == 400
+        assert _send(server, "DELETE", f"{path}/{planted['id']}")[1] == {"removed": 1}
+        _send(server, "POST", path, spec)
+        assert _send(server, "DELETE", path)[1] == {"removed": 1}
+        assert _send(server, "GET", path)[1] == []
+
+
+def test_control_route_strikes_clusters(serve):
+    with serve(starting_s=0, bootstrapping_s=0) as server:
+        emr = _client(server, "emr")
+        one = emr.run_job_flow(Name="x", Instances={"InstanceCount": 1, "KeepJobFlowAliveWhenNoSteps": True})["JobFlowId"]
+        masters = [{"InstanceRole": "MASTER", "InstanceType": "m5.xlarge", "InstanceCount": 3}]
+        three = emr.run_job_flow(Name="x", Instances={"InstanceGroups": masters, "KeepJobFlowAliveWhenNoSteps": True})["JobFlowId"]
+        assert _send(server, "POST", f"clusters/{three}/fail-over", {}) == (200, {"id": three})
+        assert _send(server, "POST", f"clusters/{one}/fail-over", {})[0] == 400
+        assert _send(server, "POST", f"clusters/{one}/fail", {"code": "NOPE"})[0] == 400
+        assert _send(server, "POST", f"clusters/{one}/explode", {})[0] == 400
+        assert _send(server, "POST", f"clusters/{one}/fail", {}) == (200, {"id": one})
+        assert _send(server, "POST", f"clusters/{one}/fail", {})[0] == 404
+        assert emr.describe_cluster(ClusterId=one)["Cluster"]["Status"]["State"] == "TERMINATED_WITH_ERRORS"

@@ -110,6 +110,9 @@ def test_every_operation_answers_in_the_shape_of_the_api(emr):
     emr.after(1)
     one = {"ClusterId": cluster_id}
     flows = {"JobFlowIds": [cluster_id]}
+    arn = emr.cluster(cluster_id)["ClusterArn"]
+    ui = {"PersistentAppUIId": emr.call("CreatePersistentAppUI", TargetResourceArn=arn)["PersistentAppUIId"]}
+    limits = {"UnitType": "Instances", "MinimumCapacityUnits": 1, "MaximumCapacityUnits": 3}
     requests = {
         "RunJobFlow": {"Name": "x", "Instances": {"InstanceCount": 3}},
         "DescribeCluster": one,
@@ -128,6 +131,14 @@ def test_every_operation_answers_in_the_shape_of_the_api(emr):
         "ListInstanceFleets": {"ClusterId": fleet_id},
         "ListBootstrapActions": one,
         "GetOnClusterAppUIPresignedURL": {**one, "OnClusterAppUIType": "ApplicationMaster"},
+        "PutManagedScalingPolicy": {**one, "ManagedScalingPolicy": {"ComputeLimits": limits}},
+        "GetManagedScalingPolicy": one,
+        "RemoveManagedScalingPolicy": one,
+        "CreatePersistentAppUI": {"TargetResourceArn": arn},
+        "DescribePersistentAppUI": ui,
+        "GetPersistentAppUIPresignedURL": ui,
+        "ListReleaseLabels": {"MaxResults": 2},
+        "DescribeReleaseLabel": {},
         "AddJobFlowSteps": {"JobFlowId": cluster_id, "Steps": [{"Name": "a", "HadoopJarStep": {"Jar": "command-runner.jar"}}]},
         "DescribeStep": {**one, "StepId": failed},
         "ListSteps": one,
