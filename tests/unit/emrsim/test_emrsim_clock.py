@@ -1,12 +1,19 @@
 """Time set by hand, sped up or carried over a restart, and steps that follow a script in it."""
 
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from platyspark_provider.emrsim.clock import SimClock
 from platyspark_provider.emrsim.config import SimConfig
 from platyspark_provider.emrsim.lifecycle import next_due
 from platyspark_provider.emrsim.planted import SpecError
 from platyspark_provider.emrsim.step_scripts import StepScripts
+from tests.unit.emrsim.conftest import Emr, FakeRunner, ManualClock, Refused
 
 NOON = 1_700_000_000.0
 
@@ -196,3 +203,57 @@ def test_cluster_at_rest_is_never_due(emr):
     cluster_id = emr.create()
     cluster = emr.engine.find_cluster("eu-central-1", cluster_id)
     assert next_due(cluster, SimConfig()) == float("inf")
+
+
+OPERATIONS = st.one_of(
+    st.tuples(st.just("wait"), st.integers(0, 400)),
+    st.tuples(st.just("add"), st.integers(1, 6)),
+    st.tuples(st.just("cancel"), st.integers(0, 30)),
+    st.tuples(st.just("concurrency"), st.integers(1, 5)),
+    st.tuples(st.just("policy"), st.integers(60, 300)),
+    st.tuples(st.just("keep_alive"), st.booleans()),
+    st.tuples(st.just("terminate"), st.just(0)),
+)
+
+
+def _play(operations, tick_s):
+    """Run a story with ticks of a length and return what the API shows of cluster and steps, without ids."""
+    with TemporaryDirectory() as folder:
+        emr = Emr(Path(folder), FakeRunner(), ManualClock())
+        emr.config.update({"waiting_flip_s": 10, "terminate_gap_s": 3})
+        emr.engine.scripts.add({"duration_s": 20, "spread_s": 40, "seed": 1})
+        cluster_id = emr.create(ready=False)
+        for name, value in operations:
+            with suppress(Refused):
+                _act(emr, cluster_id, name, value, tick_s)
+        _act(emr, cluster_id, "wait", 500, tick_s)
+        steps = emr.engine.find_anywhere(cluster_id).steps
+        shown = emr.cluster(cluster_id)["Status"], [(step.state, step.created, step.started, step.ended) for step in steps]
+        emr.close()
+        return shown
+
+
+def _act(emr, cluster_id, name, value, tick_s):
+    match name:
+        case "wait":
+            for start in range(0, value, tick_s):
+                emr.engine.advance_clock(min(tick_s, value - start))
+        case "add":
+            emr.add(cluster_id, *map(str, range(value)))
+        case "cancel":
+            steps = emr.engine.find_anywhere(cluster_id).steps
+            emr.call("CancelSteps", ClusterId=cluster_id, StepIds=[step.id for step in steps[value : value + 2]])
+        case "concurrency":
+            emr.call("ModifyCluster", ClusterId=cluster_id, StepConcurrencyLevel=value)
+        case "policy":
+            emr.call("PutAutoTerminationPolicy", ClusterId=cluster_id, AutoTerminationPolicy={"IdleTimeout": value})
+        case "keep_alive":
+            emr.call("SetKeepJobFlowAliveWhenNoSteps", JobFlowIds=[cluster_id], KeepJobFlowAliveWhenNoSteps=value)
+        case "terminate":
+            emr.call("TerminateJobFlows", JobFlowIds=[cluster_id])
+
+
+@settings(max_examples=60, deadline=None)
+@given(operations=st.lists(OPERATIONS, max_size=12))
+def test_one_long_jump_shows_what_many_short_ticks_show(operations):
+    assert _play(operations, 10_000) == _play(operations, 1)
