@@ -283,3 +283,22 @@ def test_cluster_that_ends_takes_its_runs_with_it(world: World) -> None:
     world.until(lambda: look(world, attempt).state in {"failed", "cancelled"})
     assert look(world, attempt).driver == "dead"
     world.until(lambda: not world.has_driver(attempt.name))
+
+
+def test_busy_tells_what_works_on_a_cluster_until_it_is_over(world: World) -> None:
+    cluster = ready_cluster(world)
+    assert world.backend.busy(cluster) == ""
+    attempt = running(world, cluster)
+    assert attempt.name in world.backend.busy(cluster)
+    world.end(attempt.name, "succeeded")
+    world.until(lambda: world.backend.busy(cluster) == "")
+    world.backend.terminate_cluster(cluster)
+    assert world.backend.busy(cluster) == ""
+
+
+def test_busy_is_over_once_a_stopped_driver_is_gone(world: World) -> None:
+    cluster = ready_cluster(world)
+    attempt = running(world, cluster)
+    world.backend.stop(attempt, 1)
+    world.until(lambda: not world.has_driver(attempt.name))
+    world.until(lambda: world.backend.busy(cluster) == "")

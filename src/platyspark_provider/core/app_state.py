@@ -87,8 +87,12 @@ def in_queue(app: App, attempt: Attempt, *, since: datetime) -> App:
     :param since: when it began to wait; each point of priority counts as one more minute of waiting, so that age always
         wins in the end.
     """
-    pool_key = cluster_key(app.environment, attempt.spec.cluster)
-    return replace(app, pool_key=pool_key, queued_at=since - timedelta(minutes=attempt.spec.priority))
+    return replace(app, pool_key=cluster_key(app.environment, attempt.spec.cluster), queued_at=place_in_queue(attempt, since=since))
+
+
+def place_in_queue(attempt: Attempt, *, since: datetime) -> datetime:
+    """Return the moment that an attempt's place in its queue is told by."""
+    return since - timedelta(minutes=attempt.spec.priority)
 
 
 def _begin_wanted(state: AppState, now: datetime) -> AppState:

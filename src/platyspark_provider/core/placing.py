@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from platyspark_provider.core.app_state import in_queue
+from platyspark_provider.core.app_state import place_in_queue
 from platyspark_provider.core.assignment import live_key_of, slot_key
 from platyspark_provider.core.keys import cluster_key
 from platyspark_provider.core.model import App, Attempt, Cluster
@@ -55,8 +55,8 @@ class Placing:
             return
         if app.cluster_id is not None:
             self._budget.teams[app.team] -= 1
-        since = app.queued_at or in_queue(app, attempt, since=app.created_at).queued_at or app.created_at
-        one = Queued(app_id=app.id, pool_key=pool, queued_at=since, team=app.team)
+        queued_at = app.queued_at or place_in_queue(attempt, since=app.created_at)
+        one = Queued(app_id=app.id, pool_key=pool, queued_at=queued_at, team=app.team)
         self._queues.setdefault(pool, {})[app.id] = one
 
     def decide(self, app: App, attempt: Attempt) -> Decision:

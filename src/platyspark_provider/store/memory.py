@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from platyspark_provider.core.app_state import AppState
+from platyspark_provider.core.batch import (
+    Rows,
+)
 from platyspark_provider.core.model import App, Cluster, Event, Installation, Lease, Target, Token
-from platyspark_provider.core.recording import Rows, record_all
+from platyspark_provider.core.recording import record_all
 from platyspark_provider.core.records import (
     AppBrief,
     AppDetail,

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from threading import RLock
 
 from platyspark_provider.core.assignment import intended_event
+from platyspark_provider.core.batch import (
+    AttemptKey,
+)
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Installation, Lease, Target, Token
-from platyspark_provider.core.recording import AttemptKey
 from platyspark_provider.errors import NotFound
 
 

@@ -12,9 +12,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from platyspark_provider.core.model import App, Cluster
-from platyspark_provider.core.recording import (
-    Recorded,
+from platyspark_provider.core.batch import (
     Rows,
     app_ids,
     cluster_ids,
@@ -23,9 +21,10 @@ from platyspark_provider.core.recording import (
     live_keys,
     logged_attempts,
     pool_keys,
-    record_all,
     sending_to,
 )
+from platyspark_provider.core.model import App, Cluster
+from platyspark_provider.core.recording import Recorded, record_all
 from platyspark_provider.core.records import ClusterAssigned, Policy, Record, RecordAnswer
 from platyspark_provider.store.sql_queue import lock_budgets, read_active, read_queue, read_target_clusters, read_team_apps
 from platyspark_provider.store.sql_reads import database_now, read_attempts, read_clusters, read_newest_ended, read_targets

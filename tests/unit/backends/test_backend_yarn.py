@@ -88,3 +88,28 @@ def test_silent_yarn_of_one_cluster_does_not_silence_another() -> None:
 
         assert yarn.applications("j-1", ["t"]) is None
         assert yarn.applications("j-2", ["t"]) == ()
+
+
+def test_living_are_those_that_have_not_ended_whoever_sent_them() -> None:
+    ended = {**RAW, "id": "application_1_0002", "state": "FINISHED"}
+
+    with serve(lambda *_: Answer(200, {"apps": {"app": [RAW, ended]}})) as server:
+        found = YarnRest(server.url).living()
+
+    assert found is not None
+    assert [one.id for one in found] == ["application_1_0001"]
+    assert server.seen[0][1] == "/ws/v1/cluster/apps?states=NEW%2CNEW_SAVING%2CSUBMITTED%2CACCEPTED%2CRUNNING"
+
+
+def test_living_without_an_answer_is_silence_and_asked_again_only_later() -> None:
+    seen = []
+
+    def handle(*_: object) -> Answer:
+        seen.append(1)
+        return Answer(500, {})
+
+    with serve(handle) as server, backend({}, yarn_url=server.url + "/{cluster}") as (emr, _):
+        yarn = EmrYarn(emr._api, server.url + "/{cluster}")
+        assert yarn.living("j-1") is None
+        assert yarn.living("j-1") is None
+    assert len(seen) == 1

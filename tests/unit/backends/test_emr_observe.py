@@ -7,6 +7,7 @@ import pytest
 from platyspark_provider.backends.base import ClusterRef
 from platyspark_provider.backends.emr import EmrBackend
 from platyspark_provider.backends.emr_api import EmrClients
+from platyspark_provider.errors import BackendRejected
 from tests.builders import make_target
 from tests.unit.backends.aws_server import Answer, client, refused, serve
 from tests.unit.backends.scripted_emr import answer, application, backend, cluster, operations, ref, resource_manager, step
@@ -234,3 +235,31 @@ def test_yarn_address_comes_from_the_master_when_the_target_names_none() -> None
 
     assert rest is not None
     assert rest.base_url == "http://127.0.0.1:8088"
+
+
+def test_busy_names_active_steps_and_does_not_ask_yarn() -> None:
+    steps = [step(f"s-{n}", name=f"n{n}") for n in range(5)]
+    with backend({"ListSteps": answer(Steps=steps)}) as (emr, server):
+        words = emr.busy("j-1")
+
+    assert words == "step s-0 (n0), step s-1 (n1), step s-2 (n2) and 2 more still run there"
+    assert operations(server) == ["ListSteps"]
+    assert server.seen[0][2]["StepStates"] == ["PENDING", "RUNNING", "CANCEL_PENDING"]
+
+
+def test_busy_without_a_step_asks_yarn_and_takes_its_silence_for_nothing() -> None:
+    raw = {"id": "application_1_0001", "state": "RUNNING", "finalStatus": "UNDEFINED"}
+    with (
+        serve(lambda *_: Answer(200, {"apps": {"app": [raw]}})) as yarn,
+        backend({"ListSteps": answer(Steps=[])}, yarn_url=yarn.url + "/{cluster}") as (emr, _),
+    ):
+        assert emr.busy("j-1") == "YARN's application_1_0001 still run there"
+    with backend({"ListSteps": answer(Steps=[])}) as (emr, _):
+        assert emr.busy("j-1") == ""
+
+
+def test_busy_of_a_cluster_that_emr_forgot_is_nothing_and_without_rights_an_error() -> None:
+    with backend({"ListSteps": lambda _: refused("InvalidRequestException")}) as (emr, _):
+        assert emr.busy("j-1") == ""
+    with backend({"ListSteps": lambda _: refused("AccessDeniedException")}) as (emr, _), pytest.raises(BackendRejected):
+        emr.busy("j-1")

@@ -107,3 +107,47 @@ def test_cluster_request_bootstrap_actions_take_either_form() -> None:
         {"Name": "bootstrap-1", "ScriptBootstrapAction": {"Path": "s3://b/one.sh", "Args": ["a", "2"]}},
         {"Name": "two", "ScriptBootstrapAction": {"Path": "s3://b/two.sh", "Args": []}},
     ]
+
+
+def managed(**values: Any) -> dict[str, Any]:
+    groups = (
+        InstanceGroup(role="MASTER", instance_type="m5.xlarge", count=1),
+        InstanceGroup(role="CORE", instance_type="m5.xlarge", count=2),
+        InstanceGroup(role="TASK", instance_type="m5.xlarge", count=1, market="SPOT"),
+    )
+    return request(instance_groups=groups, **values)["ManagedScalingPolicy"]["ComputeLimits"]
+
+
+def test_cluster_request_workers_that_may_grow_are_emrs_managed_scaling() -> None:
+    assert managed(max_workers=10, max_on_demand=4) == {
+        "UnitType": "Instances",
+        "MinimumCapacityUnits": 3,
+        "MaximumCapacityUnits": 10,
+        "MaximumCoreCapacityUnits": 2,
+        "MaximumOnDemandCapacityUnits": 4,
+    }
+    assert "MaximumOnDemandCapacityUnits" not in managed(max_workers=10)
+
+
+def test_cluster_request_limits_are_never_below_what_the_cluster_begins_with() -> None:
+    assert managed(max_workers=2, max_on_demand=9) == {
+        "UnitType": "Instances",
+        "MinimumCapacityUnits": 3,
+        "MaximumCapacityUnits": 3,
+        "MaximumCoreCapacityUnits": 2,
+        "MaximumOnDemandCapacityUnits": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        ({"idle_timeout_s": 600}, 1800),
+        ({"idle_timeout_s": 10}, 60),
+        ({"idle_timeout_s": 604_800}, 604_800),
+        ({"idle_timeout_s": 600, "pool_min": 1}, 86_400),
+        ({"idle_timeout_s": 86_400, "pool_min": 1}, 259_200),
+    ],
+)
+def test_cluster_request_emr_itself_ends_an_idle_cluster_only_much_later_than_we_do(values: dict[str, int], seconds: int) -> None:
+    assert request(**values)["AutoTerminationPolicy"] == {"IdleTimeout": seconds}

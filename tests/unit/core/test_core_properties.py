@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platyspark_provider.core.app_state import AppState
+from platyspark_provider.core.batch import (
+    Rows,
+)
 from platyspark_provider.core.model import App, Attempt, Cluster, Event
-from platyspark_provider.core.recording import Rows, record_all
+from platyspark_provider.core.recording import record_all
 from platyspark_provider.core.records import (
     AppObserved,
     ClusterAssigned,

@@ -6,22 +6,23 @@ from typing import Any
 
 import pytest
 
-from platyspark_provider.core.assignment import failed_start, intended_cluster, intended_event, live_key_of
-from platyspark_provider.core.keys import cluster_key
-from platyspark_provider.core.model import App, Attempt, Cluster, Lease
-from platyspark_provider.core.recording import (
-    Recorded,
+from platyspark_provider.core.assignment import failed_start, intended_cluster, intended_event, live_key_of, slot_key
+from platyspark_provider.core.batch import (
     Rows,
     app_ids,
+    askers,
     cluster_ids,
     cluster_keys,
     draining_ids,
     live_keys,
     logged_attempts,
     pool_keys,
-    record_all,
     sending_to,
 )
+from platyspark_provider.core.keys import cluster_key
+from platyspark_provider.core.model import App, Attempt, Cluster, Lease
+from platyspark_provider.core.placement import Queued
+from platyspark_provider.core.recording import Recorded, record_all
 from platyspark_provider.core.records import (
     AppObserved,
     ClusterAssigned,
@@ -301,3 +302,115 @@ def test_intended_cluster_after_failed_starts_waits_longer_each_time(restarts: i
     assert (cluster.restart_count, cluster.next_reconcile_at) == (restarts + 1, NOW + timedelta(seconds=pause_s))
     later = intended_cluster(*waiting_app(), target_id=1, now=NOW + timedelta(seconds=pause_s), before=before)
     assert later.next_reconcile_at is None
+
+
+def planned(rows: Rows, *facts: Record, **policy: Any) -> Recorded:
+    return record_all(rows, facts, targets={"default": 1}, policy=Policy(**policy), actor="observer", only_app=None, now=NOW)
+
+
+def test_assigned_in_a_batch_gets_the_places_that_are_left_in_the_queues_order() -> None:
+    works = [waiting_app(i, step_concurrency=2) for i in (1, 2, 3)]
+    cluster = make_cluster(phase=ClusterPhase.READY, spec=make_cluster_spec(step_concurrency=2))
+    rows = replace(rows_of(*works, clusters=(cluster,)), active={7: 1}, queue=(ahead(9, minutes=60),))
+    done = planned(rows, *(assigned(i) for i in (1, 2, 3)))
+    assert [a.cluster for a in done.answers] == [None] * 3, "the one place left is for who is ahead"
+    assert done.rows.apps[1].pool_key == cluster.cluster_key
+    alone = planned(replace(rows, queue=()), *(assigned(i) for i in (3, 2, 1)))
+    assert [a.cluster for a in alone.answers] == [None, None, cluster]
+
+
+def ahead(app_id: int, *, minutes: float) -> Queued:
+    queued_at = NOW - timedelta(minutes=50 + minutes)
+    return Queued(app_id=app_id, pool_key=cluster_key("test", make_cluster_spec()), queued_at=queued_at, team="ads")
+
+
+def test_assigned_of_a_newer_spec_says_how_much_a_new_cluster_takes() -> None:
+    app, attempt = waiting_app(1, step_concurrency=1)
+    newer_app, newer = waiting_app(2, step_concurrency=2)
+    rows = rows_of((app, attempt), (newer_app, replace(newer, created_at=NOW + timedelta(seconds=1))))
+    (made,) = planned(rows, assigned(2), assigned(1)).missing
+    joined = planned(replace(rows, clusters={5: replace(made, id=5, generation=1)}), assigned(1), assigned(2))
+    assert [a.cluster is not None for a in joined.answers] == [True, made.spec.step_concurrency == 2]
+
+
+def test_assigned_on_a_cluster_that_takes_no_more_goes_back_to_the_queue_and_frees_its_teams_place() -> None:
+    app, attempt = waiting_app()
+    ending = make_cluster(phase=ClusterPhase.DRAINING, live_key=None)
+    other = make_cluster(id=8, phase=ClusterPhase.READY, generation=2)
+    rows = replace(rows_of((replace(app, cluster_id=7), attempt), clusters=(ending, other)), teams={"ads": 1})
+    done = planned(rows, assigned(), team_max_apps={"ads": 1})
+    assert done.answers[0].cluster == other
+    full = planned(replace(rows, active={8: 10}), assigned())
+    assert (full.answers[0].cluster, full.rows.apps[1].cluster_id) == (None, None)
+    assert [(e.kind, e.message) for e in full.events] == [("app.queued", "Waits for another cluster: cluster shared is draining.")]
+    gone = planned(replace(rows, clusters={8: other}, active={8: 10}), assigned())
+    assert [e.message for e in gone.events] == ["Waits for another cluster: its cluster is gone."]
+
+
+def test_assigned_after_one_of_two_clusters_ended_in_the_batch_goes_to_the_other() -> None:
+    """What the plan before had reserved is given back."""
+    spec = make_cluster_spec(step_concurrency=1, pool_max=3)
+    pool = make_cluster(spec=spec).cluster_key
+    one = make_cluster(spec=spec, phase=ClusterPhase.READY, external_id="j-1", lease=HELD)
+    two = replace(one, id=8, live_key=slot_key(pool, 1), generation=2, external_id="j-2")
+    works = [waiting_app(i, step_concurrency=1, pool_max=3) for i in (1, 2, 3)]
+    rows = replace(rows_of(*works, clusters=(one, two)), active={8: 0})
+    over = ClusterObserved(cluster_id=8, epoch=1, state="dead", raw_state="TERMINATED")
+    done = planned(rows, assigned(1), over, assigned(2), assigned(3), max_clusters={"default": 2}, team_max_apps={"ads": 2})
+    assert done.missing
+    assert {c.live_key for c in done.missing} == {slot_key(pool, 2)}, "the key of the one that ended is free only after the batch"
+    full = planned(rows, assigned(1), over, assigned(2), max_clusters={"default": 0})
+    assert [a.refusal for a in full.answers] == [None, None, "cluster_ending"]
+
+
+def test_assigned_on_a_cluster_that_ends_in_the_batch_is_planned_anew() -> None:
+    app, attempt = waiting_app(pool_max=2)
+    spec = attempt.spec.cluster
+    one = make_cluster(spec=spec, phase=ClusterPhase.READY, external_id="j-1", lease=HELD)
+    two = replace(one, id=8, live_key=slot_key(one.cluster_key, 1), generation=2, external_id="j-2")
+    rows = rows_of((replace(app, cluster_id=7), attempt), waiting_app(2, pool_max=2), clusters=(one, two))
+    over = ClusterObserved(cluster_id=7, epoch=1, state="dead", raw_state="TERMINATED")
+    done = planned(rows, assigned(2), over, assigned(1))
+    assert [a.cluster.id for a in done.answers if a.cluster is not None] == [7, 7, 8]
+
+
+def test_assigned_dedicated_joins_its_own_living_cluster_unless_its_team_is_full() -> None:
+    app, attempt = waiting_app(dedicated=True)
+    own = intended_cluster(app, attempt, target_id=1, now=NOW)
+    rows = replace(rows_of((app, attempt), clusters=(replace(own, id=7, generation=1),)), teams={"ads": 1})
+    assert planned(rows, assigned()).answers[0].cluster is not None
+    full = planned(rows, assigned(), team_max_apps={"ads": 1})
+    assert (full.answers[0].accepted, full.answers[0].cluster) == (True, None)
+
+
+def test_assigned_to_a_pool_whose_second_cluster_never_becomes_ready_waits_for_the_first() -> None:
+    work = waiting_app(step_concurrency=1, pool_max=2)
+    living = make_cluster(spec=work[1].spec.cluster, phase=ClusterPhase.READY)
+    failed = ended_cluster(id=8, generation=2, restart_count=2, spec=work[1].spec.cluster)
+    rows = replace(rows_of(work, clusters=(living, failed)), active={7: 1})
+    (answer,) = planned(rows, assigned()).answers
+    assert (answer.accepted, answer.cluster) == (True, None)
+    assert answer.work is not None
+    assert answer.work.attempt.phase is AppPhase.WAIT_CLUSTER
+    alone = planned(replace(rows, clusters={8: failed}), assigned())
+    assert alone.rows.attempts[1, 1].failure_class is FailureClass.THRASH
+
+
+def test_drain_counts_what_the_batch_itself_put_on_the_cluster_and_its_pool() -> None:
+    spec = make_cluster_spec(pool_min=1, pool_max=2)
+    one = make_cluster(spec=spec, phase=ClusterPhase.READY, external_id="j-1", lease=HELD)
+    drain = ClusterDrainIntended(cluster_id=7, epoch=1, why="idle", reason="r")
+    rows = rows_of(waiting_app(pool_min=1, pool_max=2), clusters=(one,))
+    assert [a.refusal for a in planned(rows, assigned(), drain).answers] == [None, "in_use"]
+    assert [a.refusal for a in planned(rows, drain).answers] == ["kept"]
+    two = replace(one, id=8, live_key=slot_key(one.cluster_key, 1), generation=2)
+    both = planned(replace(rows, clusters={7: one, 8: two}), drain, replace(drain, cluster_id=8))
+    assert [a.refusal for a in both.answers] == [None, "kept"]
+
+
+def test_askers_are_those_that_a_fact_can_be_taken_for() -> None:
+    app, attempt = waiting_app()
+    rows = rows_of((app, attempt), waiting_app(2), in_phase(AppPhase.RUNNING))
+    rows = replace(rows, apps={**rows.apps, 1: app}, attempts={**rows.attempts, (1, 1): attempt})
+    facts: list[Record] = [assigned(1), assigned(2, epoch=9), assigned(99), SendIntended(app_id=1, generation=1, epoch=1, nonce="n")]
+    assert askers(rows, facts) == [(app, attempt)]

@@ -9,7 +9,7 @@ import pytest
 from platyspark_provider.core.app_state import AppState, Refused, count_listing, may_send_again, merged
 from platyspark_provider.core.model import Condition, Failure
 from platyspark_provider.core.records import LogLookedFor, Policy, SendEnded, SendIntended, SendLookedFor, StopAdvanced, Waiting
-from platyspark_provider.core.states import APP_SENT, APP_TERMINAL, AppPhase, FailureClass, LogState
+from platyspark_provider.core.states import APP_SENT, APP_TERMINAL, AppPhase, ClusterPhase, FailureClass, LogState
 from platyspark_provider.core.transitions import AppRecord, apply_to_app, mark_ready, request_stop, stop_wanted
 from tests.builders import NOW, in_phase, make_attempt, make_cluster
 
@@ -372,3 +372,12 @@ def test_waiting_of_what_has_ended_is_refused(phase: AppPhase) -> None:
 def test_sent_phases_are_those_that_an_observation_may_change() -> None:
     assert APP_SENT.isdisjoint(APP_TERMINAL)
     assert {p for p in AppPhase if p.is_terminal} == APP_TERMINAL
+
+
+def test_intend_to_send_to_a_cluster_that_takes_no_work_is_refused() -> None:
+    app, attempt = in_phase(AppPhase.WAIT_CLUSTER)
+    state = AppState(app=replace(app, cluster_id=7), attempt=attempt, cluster=make_cluster(phase=ClusterPhase.DRAINING, live_key=None))
+    fact = SendIntended(app_id=1, generation=1, epoch=1, nonce="n")
+    done = apply_to_app(state, fact, policy=Policy(), actor="observer", now=NOW)
+    assert isinstance(done, Refused)
+    assert done.code == "cluster_ending"
