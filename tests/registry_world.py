@@ -123,7 +123,7 @@ def open_world(open_store: StoreFactory, *, over_http: bool = False, profiles: P
     services = make_services(open_store, tasks, profiles=profiles)
     with open_store() as store:
         if not over_http:
-            registry = RegistryService(store, tasks, services.profiles.current, policy=services.settings.policy())
+            registry = RegistryService(store, tasks, services.profiles.current, policy=services.policy())
             yield World(registry=registry, store=store, tasks=tasks)
             return
         add_token(open_store)

@@ -49,6 +49,15 @@ def test_ensure_cluster_again_returns_what_lives_and_keeps_who_asked_first(store
     assert len(store.events()) == 1
 
 
+def test_ensured_clusters_are_those_that_live_or_ended_lately(store: Store) -> None:
+    app_id = submit(store).app.id
+    on_cluster(store, app_id, hold(store, "app", app_id))
+    lives, ended = (store.ensure_cluster(wanted(store, name=name), actor="user:dana")[0] for name in ("lives", "ended"))
+    store.change_cluster(ended.id, lambda state, _, now: enter_cluster(state, ClusterPhase.DEAD, "Over.", actor="user:dana", now=now))
+    assert [one.name for one in store.ensured_clusters(ended_within=timedelta(hours=1))] == ["lives", "ended"]
+    assert [one.id for one in store.ensured_clusters(ended_within=timedelta(0))] == [lives.id]
+
+
 def test_ensure_cluster_that_applications_asked_for_notes_who_wants_it(store: Store) -> None:
     app_id = submit(store).app.id
     cluster = on_cluster(store, app_id, hold(store, "app", app_id))

@@ -4,25 +4,27 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import httpx
 
 from platyspark_provider import __version__
 from platyspark_provider.client import wire
 from platyspark_provider.client.exchange import SNAPSHOT_CALL, Call, Outcome, Pause, Send, exchange, generation_body, kill_call, post_call
+from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.records import (
     AppDetail,
     Claim,
     ClaimRequest,
     Due,
+    Ensured,
     KillAnswer,
     Record,
     RecordAnswer,
     Snapshot,
     SubmitAnswer,
 )
-from platyspark_provider.core.spec import AppRequest
+from platyspark_provider.core.spec import AppRequest, ClusterRequest
 from platyspark_provider.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -109,6 +111,22 @@ class HttpRegistry:
     def snapshot(self) -> Snapshot:
         """Return all live and unacknowledged applications."""
         return self._ask(SNAPSHOT_CALL)
+
+    def ensure_cluster(self, request: ClusterRequest, *, ti_id: str, team: str | None = None, alongside: bool = True) -> Ensured:
+        """Return the living cluster of a name and spec, or ask for one; see `Registry`."""
+        body = wire.ENSURE_BODY.dump_json(wire.EnsureBody(cluster=request, team=team, alongside=alongside))
+        return self._ask(post_call("/worker/clusters", wire.ENSURED, body, ti_id))
+
+    def end_cluster(
+        self, cluster: str | int, action: Literal["drain", "terminate"], *, ti_id: str, force: bool = False
+    ) -> tuple[Cluster, ...]:
+        """Let a cluster end; see `Registry`."""
+        body = wire.END_BODY.dump_json(wire.EndBody(cluster=cluster, action=action, force=force))
+        return self._ask(post_call("/worker/clusters/end", wire.CLUSTERS, body, ti_id))
+
+    def cluster(self, cluster_id: int, *, ti_id: str) -> Cluster:
+        """Return one cluster; see `Registry`."""
+        return self._ask(Call(method="GET", path=f"/worker/clusters/{cluster_id}", answer=wire.CLUSTER, ti_id=ti_id))
 
     def due(self, *, app_id: int | None = None, ti_id: str | None = None) -> Due:
         """Return open work; see `Registry`."""

@@ -2,22 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.records import (
     AppDetail,
     Claim,
     ClaimRequest,
     Due,
+    Ensured,
     KillAnswer,
     Record,
     RecordAnswer,
     Snapshot,
     SubmitAnswer,
 )
-from platyspark_provider.core.spec import AppRequest
+from platyspark_provider.core.spec import AppRequest, ClusterRequest
 from platyspark_provider.errors import NotAllowed, PermanentError, PlatySparkError, RegistryUnavailable, TemporaryError, error_classes
 
 MOUNT = "/platyspark"
@@ -82,6 +84,24 @@ class LeaseAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnsureBody:
+    """A cluster that is asked for by itself; parameters as `Registry.ensure_cluster`."""
+
+    cluster: ClusterRequest
+    team: str | None = None
+    alongside: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndBody:
+    """A cluster that is to end, by id or by name; parameters as `Registry.end_cluster`."""
+
+    cluster: int | str
+    action: Literal["drain", "terminate"]
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """An error on the wire, inside `{"detail": ...}`: `code` names the class, `reason` the case within it."""
 
@@ -99,10 +119,15 @@ CLAIM_BODY = TypeAdapter(ClaimBody)
 RELEASE_BODY = TypeAdapter(ReleaseBody)
 RECORD_BODY = TypeAdapter(RecordBody)
 LEASE_BODY = TypeAdapter(LeaseBody)
+ENSURE_BODY = TypeAdapter(EnsureBody)
+END_BODY = TypeAdapter(EndBody)
 SUBMIT_ANSWER = TypeAdapter(SubmitAnswer)
 DETAIL = TypeAdapter(AppDetail)
 KILL_ANSWER = TypeAdapter(KillAnswer)
 SNAPSHOT = TypeAdapter(Snapshot)
+ENSURED = TypeAdapter(Ensured)
+CLUSTER = TypeAdapter(Cluster)
+CLUSTERS = TypeAdapter(tuple[Cluster, ...])
 DUE = TypeAdapter(Due)
 CLAIMS = TypeAdapter(tuple[Claim, ...])
 RECORD_ANSWERS = TypeAdapter(tuple[RecordAnswer, ...])

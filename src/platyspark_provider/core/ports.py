@@ -5,19 +5,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from platyspark_provider.core.model import Target
+from platyspark_provider.core.model import Cluster, Target
 from platyspark_provider.core.records import (
     AppDetail,
     Claim,
     ClaimRequest,
     Due,
+    Ensured,
     KillAnswer,
     Record,
     RecordAnswer,
     Snapshot,
     SubmitAnswer,
 )
-from platyspark_provider.core.spec import AppRequest, ClusterSpec, ResolvedSpec
+from platyspark_provider.core.spec import AppRequest, ClusterRequest, ClusterSpec, ResolvedSpec
 
 
 class Clock(Protocol):
@@ -56,7 +57,24 @@ class Registry(Protocol):
         """Ask for a stop on behalf of a killed task; granted only if that try really owns the app and is over."""
 
     def snapshot(self) -> Snapshot:
-        """Return all live and unacknowledged applications."""
+        """Return all live and unacknowledged applications, and the clusters that were ensured and live or ended lately."""
+
+    def ensure_cluster(self, request: ClusterRequest, *, ti_id: str, team: str | None = None, alongside: bool = True) -> Ensured:
+        """Return the living cluster of a name and spec, or ask for one: a pass creates it.
+
+        :param team: whose ceilings hold; None: the profile's, else that of the DAG's tag.
+        :param alongside: False refuses another spec under a name that lives (`ClusterConflict`).
+        """
+
+    def end_cluster(
+        self, cluster: str | int, action: Literal["drain", "terminate"], *, ti_id: str, force: bool = False
+    ) -> tuple[Cluster, ...]:
+        """Let a cluster end, by id or by name (then all that live under it): after the last application on it (`drain`), or at
+        once (`terminate`; `ClusterInUse` with applications on it, unless `force` stops them). Nothing for one that has ended.
+        """
+
+    def cluster(self, cluster_id: int, *, ti_id: str) -> Cluster:
+        """Return one cluster, also one that has ended."""
 
     def due(self, *, app_id: int | None = None, ti_id: str | None = None) -> Due:
         """Return all open work, or that of one application."""

@@ -28,11 +28,12 @@ from platyspark_provider.core.spec import AppRequest
 from platyspark_provider.core.submission import Attach, Decision, Replace, Start, decide_submission, is_same_task
 from platyspark_provider.core.transitions import mark_ready, request_stop, stop_wanted
 from platyspark_provider.errors import NotAllowed, NotFound, PlatySparkError, ProfilesUnavailable, StoreBusy
-from platyspark_provider.registry.access import TaskAccess, stale_intent
+from platyspark_provider.registry.access import stale_intent
 from platyspark_provider.registry.identity import EVERYTHING, Caller, TaskLookup, actor_of
 from platyspark_provider.registry.orphans import stop_orphans
 from platyspark_provider.registry.pools import keep_pools
 from platyspark_provider.registry.submissions import Submission, key_of
+from platyspark_provider.registry.task_clusters import ClusterVerbs, waited_clusters
 from platyspark_provider.store.base import Known, Store, Write
 
 _SUBMIT_TRIES = 5
@@ -42,7 +43,7 @@ class _OwnerMoved(Exception):
     """Between reading the key and locking it, another try took the application over."""
 
 
-class RegistryService:
+class RegistryService(ClusterVerbs):
     """Answers the `Registry` port over a store, for one caller.
 
     :param profiles: gives the newest profiles; asked once a submit.
@@ -58,9 +59,7 @@ class RegistryService:
         policy: Policy | None = None,
         caller: Caller = EVERYTHING,
     ) -> None:
-        self._store, self._tasks, self._profiles, self._caller = store, tasks, profiles, caller
-        self._policy = policy or Policy()
-        self._access = TaskAccess(store, tasks, caller)
+        super().__init__(store, tasks, profiles, policy=policy or Policy(), caller=caller)
 
     def submit(self, request: AppRequest, *, ti_id: str, hold: bool = False) -> SubmitAnswer:
         """Find or make the app of this task, run governance, say which generation to wait for; one locked write."""
@@ -203,9 +202,9 @@ class RegistryService:
         return answers[-1]
 
     def snapshot(self) -> Snapshot:
-        """Return all live and unacknowledged applications."""
+        """Return all live and unacknowledged applications, and the clusters that tasks may wait for."""
         self._caller.require("worker")
-        return self._store.snapshot(policy=self._policy)
+        return replace(self._store.snapshot(policy=self._policy), clusters=waited_clusters(self._store))
 
     def due(self, *, app_id: int | None = None, ti_id: str | None = None) -> Due:
         """Return all open work, or that of one application; nothing to do for a task that only shares the key.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from platyspark_provider.core.cluster_transitions import ClusterState
@@ -146,6 +146,9 @@ class Store(Protocol):
 
     def clusters(self, *, live_only: bool = True, name: str | None = None) -> tuple[Cluster, ...]:
         """Return clusters, newest first; `live_only`: those that have not ended."""
+
+    def ensured_clusters(self, *, ended_within: timedelta) -> tuple[Cluster, ...]:
+        """Return the clusters that somebody asked for by themselves and that live or ended so lately, by id."""
 
     def apps_on(self, cluster_id: int) -> tuple[App, ...]:
         """Return the live applications on a cluster, by id."""

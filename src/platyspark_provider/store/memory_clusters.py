@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from platyspark_provider.core.assignment import after_failed_start, failed_start
 from platyspark_provider.core.cluster_transitions import ClusterState
@@ -49,6 +49,13 @@ class ClusterVerbs(MemoryTables):
         with self._lock:
             newest = reversed(self._clusters.values())
             return tuple(c for c in newest if not (live_only and c.phase.is_terminal) and name in {None, c.name})
+
+    def ensured_clusters(self, *, ended_within: timedelta) -> tuple[Cluster, ...]:
+        """Return what somebody asked for and lives, or ended lately."""
+        with self._lock:
+            since = self.now() - ended_within
+            ensured = (c for _, c in sorted(self._clusters.items()) if c.ensured_by is not None)
+            return tuple(c for c in ensured if not c.phase.is_terminal or (c.ended_at is not None and c.ended_at > since))
 
     def apps_on(self, cluster_id: int) -> tuple[App, ...]:
         """Return the live applications on a cluster, by id."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -176,6 +176,11 @@ class SqlStore:
         is_named = sa.true() if name is None else cluster.c.name == name
         with self._db.read() as connection:
             return tuple(reversed(sql_reads.read_clusters(connection, sa.and_(is_live, is_named))))
+
+    def ensured_clusters(self, *, ended_within: timedelta) -> tuple[Cluster, ...]:
+        """Return what somebody asked for and lives, or ended lately."""
+        with self._db.read() as connection:
+            return sql_clusters.read_ensured(connection, ended_within)
 
     def apps_on(self, cluster_id: int) -> tuple[App, ...]:
         """Return the live applications on a cluster, by id."""

@@ -5,7 +5,7 @@ Who joins, sends to or drains a cluster locks its row first and looks at it then
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from platyspark_provider.core.model import App, Cluster
 from platyspark_provider.core.records import ClusterLoad
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.errors import NotFound
-from platyspark_provider.store.sql_reads import APP_LIVE, database_now, read_clusters, read_newest_ended
+from platyspark_provider.store.sql_reads import APP_LIVE, CLUSTER_LIVE, database_now, read_clusters, read_newest_ended
 from platyspark_provider.store.sql_rows import app_from_row
 from platyspark_provider.store.sql_writes import insert_cluster, insert_events, update_cluster
 from platyspark_provider.store.tables import app, attempt, cluster
@@ -48,6 +48,12 @@ def read_cluster(connection: sa.Connection, cluster_id: int, *, lock: bool = Fal
     for found in read_clusters(connection, cluster.c.id == cluster_id, lock=lock):
         return found
     raise NotFound(f"There is no cluster {cluster_id}.")
+
+
+def read_ensured(connection: sa.Connection, ended_within: timedelta) -> tuple[Cluster, ...]:
+    """Return what somebody asked for by itself and lives, or ended lately."""
+    lately = cluster.c.ended_at > database_now(connection) - ended_within
+    return read_clusters(connection, sa.and_(cluster.c.ensured_by.is_not(None), sa.or_(cluster.c.phase.in_(CLUSTER_LIVE), lately)))
 
 
 def read_apps_on(connection: sa.Connection, cluster_id: int) -> tuple[App, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from platyspark_provider.client import wire
 from platyspark_provider.core.profiles import profiles_from_mapping
+from platyspark_provider.core.spec import ClusterRequest
+from platyspark_provider.registry.clusters import ClusterDesk
 from platyspark_provider.registry.public import PublicService
 from platyspark_provider.registry.rights import Subject
 from platyspark_provider.registry.service import RegistryService
@@ -74,6 +76,29 @@ def _token(server: ApiServer) -> Scene:
     return Scene(path={"name": made.token.name})
 
 
+def _task_cluster(server: ApiServer) -> Scene:
+    """A cluster that the task itself asked for."""
+    from platyspark_provider.airflow_core.tasks import AirflowTasks
+
+    ti_id, profiles = server.new_task(), profiles_from_mapping(None)
+    registry = RegistryService(server.store, AirflowTasks(), lambda: profiles)
+    found = registry.ensure_cluster(ClusterRequest(name=f"task-{next(_numbers)}"), ti_id=ti_id).cluster
+    body = {"cluster": found.name, "action": "drain"}
+    return Scene(path={"cluster_id": found.id}, headers={wire.TI_HEADER: ti_id}, body=body)
+
+
+def _peoples_cluster(server: ApiServer) -> Scene:
+    """A cluster that a person asked for, and a task that wants to end it."""
+    profiles = profiles_from_mapping(None)
+    request = ClusterRequest(name=f"people-{next(_numbers)}")
+    found = ClusterDesk(server.store, lambda: profiles).ensure(request, team=None, actor="user:dana").cluster
+    return Scene(headers={wire.TI_HEADER: server.new_task()}, body={"cluster": found.id, "action": "terminate"})
+
+
+def _new_cluster(server: ApiServer) -> Scene:
+    return Scene(headers={wire.TI_HEADER: server.new_task()}, body={"cluster": {"name": f"new-{next(_numbers)}"}})
+
+
 SCENES: Mapping[str, Callable[[ApiServer], Scene]] = {
     "nothing": lambda server: Scene(),
     "for_dag": lambda server: Scene(body={"application": "s3://code/job.py", "dag_id": DAG}),
@@ -92,5 +117,8 @@ SCENES: Mapping[str, Callable[[ApiServer], Scene]] = {
     "other_claim": lambda server: _other(server, _claim),
     "own_release": lambda server: _own(server, _release),
     "other_release": lambda server: _other(server, _release),
+    "task_ensures": _new_cluster,
+    "task_cluster": _task_cluster,
+    "peoples_cluster": _peoples_cluster,
     "own_record": lambda server: _own(server, lambda app_id: {"records": []}),
 }

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Header, Response
 from pydantic import TypeAdapter
 
 from platyspark_provider.client import wire
-from platyspark_provider.core.records import AppDetail, Claim, Due, KillAnswer, RecordAnswer, Snapshot, SubmitAnswer
+from platyspark_provider.core.model import Cluster
+from platyspark_provider.core.records import AppDetail, Claim, Due, Ensured, KillAnswer, RecordAnswer, Snapshot, SubmitAnswer
 from platyspark_provider.core.spec import AppRequest
 from platyspark_provider.errors import InvalidRequest
 from platyspark_provider.plugin.api.auth import CallerDep, ServicesDep
@@ -72,6 +73,25 @@ def kill(registry: RegistryDep, ti_id: TiDep, app_id: int, body: wire.KillBody) 
 def snapshot(registry: RegistryDep) -> Response:
     """Return all live and unacknowledged applications."""
     return _json(wire.SNAPSHOT, registry.snapshot())
+
+
+@router.post("/clusters", status_code=201, response_model=Ensured, responses={200: {"model": Ensured}})
+def ensure_cluster(registry: RegistryDep, ti_id: TiDep, body: wire.EnsureBody) -> Response:
+    """Return the living cluster of a name and spec (200), or ask for one (201)."""
+    answer = registry.ensure_cluster(body.cluster, ti_id=ti_id, team=body.team, alongside=body.alongside)
+    return _json(wire.ENSURED, answer, 201 if answer.outcome == "created" else 200)
+
+
+@router.post("/clusters/end", response_model=tuple[Cluster, ...])
+def end_cluster(registry: RegistryDep, ti_id: TiDep, body: wire.EndBody) -> Response:
+    """Let a cluster end, by id or by name."""
+    return _json(wire.CLUSTERS, registry.end_cluster(body.cluster, body.action, ti_id=ti_id, force=body.force))
+
+
+@router.get("/clusters/{cluster_id}", response_model=Cluster)
+def cluster(registry: RegistryDep, ti_id: TiDep, cluster_id: int) -> Response:
+    """Return one cluster, also one that has ended."""
+    return _json(wire.CLUSTER, registry.cluster(cluster_id, ti_id=ti_id))
 
 
 @router.get("/due", response_model=Due)
