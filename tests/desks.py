@@ -2,34 +2,27 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from botocore.exceptions import ClientError
 
-from platyspark_provider.core.cluster_transitions import ClusterState, enter_cluster
 from platyspark_provider.core.model import Cluster, Target
 from platyspark_provider.core.ports import Backend, Registry
 from platyspark_provider.core.profiles import profiles_from_mapping
 from platyspark_provider.core.records import AppDetail, Policy, TaskFacts
-from platyspark_provider.core.states import ClusterDesired, ClusterPhase
-from platyspark_provider.core.transitions import request_stop
+from platyspark_provider.core.states import ClusterDesired
 from platyspark_provider.operators.patience import Patience
 from platyspark_provider.operators.submission import Caller
 from platyspark_provider.reconciler.passes import run_pass
 from platyspark_provider.reconciler.workbench import PassReport
+from platyspark_provider.registry.clusters import ClusterDesk
 from platyspark_provider.registry.identity import ScriptedTasks
 from platyspark_provider.registry.service import RegistryService
 from platyspark_provider.store.memory import InMemoryStore
 from platyspark_provider.testing import FakeBackend, FakeClock
 from tests.builders import make_request
 
-_WISHED = {
-    ClusterPhase.INTENT: ClusterPhase.DEAD,
-    ClusterPhase.STARTING: ClusterPhase.DRAINING,
-    ClusterPhase.READY: ClusterPhase.DRAINING,
-}
 TI = "11111111-1111-7111-8111-111111111111"
 
 
@@ -83,8 +76,9 @@ class Desk:
         self.tasks = ScriptedTasks()
         self.backend = FakeBackend(clock=self.clock)
         self.backends = OneBackend(self.backend)
-        profiles = profiles_from_mapping(self.document, artifacts="s3://artifacts/files")
-        self.registry = RegistryService(self.store, self.tasks, lambda: profiles, policy=profiles.with_quotas(self.policy))
+        self.profiles = profiles_from_mapping(self.document, artifacts="s3://artifacts/files")
+        policy = self.profiles.with_quotas(self.policy)
+        self.registry = RegistryService(self.store, self.tasks, lambda: self.profiles, policy=policy)
         self.add_task()
 
     def add_task(self, ti_id: str = TI, **values: Any) -> TaskFacts:
@@ -124,17 +118,11 @@ class Desk:
         return ids
 
     def wish(self, cluster_id: int, desired: ClusterDesired) -> Cluster:
-        """Record that a person wants a cluster drained or, with all that is on it, down; as the rules for people do."""
+        """Let a person drain a cluster, or terminate it with all that is on it."""
+        desk = ClusterDesk(self.store, lambda: self.profiles)
         if desired is ClusterDesired.DOWN:
-            for app in self.store.apps_on(cluster_id):
-                self.store.change_app(app.id, app.generation, lambda s, now: request_stop(s, reason="force", actor="user:dana", now=now))
-
-        def decide(state: ClusterState, active: int, now: datetime) -> ClusterState:
-            wished = replace(state, cluster=replace(state.cluster, desired=desired))
-            phase = _WISHED.get(state.cluster.phase)
-            return wished if phase is None else enter_cluster(wished, phase, f"{active} left.", actor="user:dana", now=now)
-
-        return self.store.change_cluster(cluster_id, decide)
+            return desk.terminate(cluster_id, actor="user:dana", reason="asked for", force=True)
+        return desk.drain(cluster_id, actor="user:dana", reason="asked for")
 
     def pass_once(self) -> PassReport:
         """Let the observer do its work once."""
