@@ -4,14 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from platyspark_provider.hooks.platyspark import PlatySparkHook
+    from platyspark_provider.operators.clusters import SparkCluster
     from platyspark_provider.operators.spark_app import SparkAppOperator
 
 __version__ = "0.1.0"
-__all__ = ["PlatySparkHook", "SparkAppOperator", "__version__"]
+__all__ = ["PlatySparkHook", "SparkAppOperator", "SparkCluster", "__version__"]
 
 _HOMES = {
     "PlatySparkHook": "platyspark_provider.hooks.platyspark",
     "SparkAppOperator": "platyspark_provider.operators.spark_app",
+    "SparkCluster": "platyspark_provider.operators.clusters",
 }
 
 

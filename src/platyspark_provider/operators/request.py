@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from platyspark_provider.core.quantities import seconds_from_text
-from platyspark_provider.core.spec import AppRequest, Artifact
+from platyspark_provider.core.spec import AppRequest, Artifact, ClusterRequest
 from platyspark_provider.core.states import OnLimit, Reuse
 from platyspark_provider.errors import InvalidRequest
+from platyspark_provider.operators.clusters import SparkCluster
 from platyspark_provider.operators.files import FileFinder
 
 E = TypeVar("E", OnLimit, Reuse)
@@ -66,7 +67,7 @@ def request_from_arguments(arguments: Arguments, find: FileFinder) -> AppRequest
         archives=_artifacts("archives", a.archives, find),
         packages=tuple(_coordinate(i, value) for i, value in enumerate(_sequence("packages", a.packages))),
         name=_text_or_none("name", a.name),
-        cluster=_cluster(a.cluster),
+        cluster=cluster_from_value(a.cluster),
         max_runtime_s=_max_runtime(a.max_runtime),
         on_limit=None if a.on_limit is None else _choice("on_limit", a.on_limit, OnLimit),
         team=_text_or_none("team", a.team),
@@ -203,9 +204,13 @@ def _coordinate(index: int, value: Any) -> str:
     return text
 
 
-def _cluster(value: Any) -> str:
+def cluster_from_value(value: Any) -> str | ClusterRequest:
+    """Check `cluster=`: the name of a profile, or a `SparkCluster`."""
+    if isinstance(value, SparkCluster):
+        return value.request()
     if not isinstance(value, str):
-        raise refused("cluster", value, f"a {type(value).__name__} instead of a profile's name", 'Write cluster="shared".')
+        problem = f"a {type(value).__name__} instead of a profile's name or a SparkCluster"
+        raise refused("cluster", value, problem, 'Write cluster="shared", or cluster=SparkCluster("etl", workers=4).')
     return _text("cluster", value)
 
 

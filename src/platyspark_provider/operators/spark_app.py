@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the rest is imported where it is used: parsing a DAG stays 
     from platyspark_provider.core.polling import AppEvent, WaitRule
     from platyspark_provider.core.ports import Registry
     from platyspark_provider.core.records import AppDetail
+    from platyspark_provider.operators.clusters import SparkCluster
     from platyspark_provider.operators.request import Arguments
     from platyspark_provider.operators.submission import Caller, Held
     from platyspark_provider.settings import Settings
@@ -35,7 +36,7 @@ class SparkAppOperator(BaseOperator):
     :param files: files beside the driver and the executors; `a.conf#b.conf` gives one another name, as for `archives`.
     :param conf: Spark properties; what is unset comes from the profile.
     :param packages: Maven coordinates, `group:artifact:version`.
-    :param cluster: name of a profile of the platform team.
+    :param cluster: name of a profile of the platform team, or a `SparkCluster` of the DAG's own.
     :param max_runtime: limit of a run: timedelta, "2h" or "PT2H"; None takes the profile's.
     :param on_limit: "cancel" or "alert"; None takes the profile's.
     :param team: who owns the run; None takes the profile's or the DAG's tag `team:...`.
@@ -90,7 +91,7 @@ class SparkAppOperator(BaseOperator):
         packages: Sequence[str] = (),
         archives: Sequence[str] = (),
         name: str | None = None,
-        cluster: str = "shared",
+        cluster: str | SparkCluster = "shared",
         max_runtime: timedelta | str | None = None,
         on_limit: Literal["cancel", "alert"] | None = "cancel",
         team: str | None = None,
