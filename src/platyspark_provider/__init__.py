@@ -6,14 +6,16 @@ if TYPE_CHECKING:
     from platyspark_provider.hooks.platyspark import PlatySparkHook
     from platyspark_provider.operators.clusters import SparkCluster
     from platyspark_provider.operators.spark_app import SparkAppOperator
+    from platyspark_provider.operators.spark_cluster import SparkClusterOperator
 
 __version__ = "0.1.0"
-__all__ = ["PlatySparkHook", "SparkAppOperator", "SparkCluster", "__version__"]
+__all__ = ["PlatySparkHook", "SparkAppOperator", "SparkCluster", "SparkClusterOperator", "__version__"]
 
 _HOMES = {
     "PlatySparkHook": "platyspark_provider.hooks.platyspark",
     "SparkAppOperator": "platyspark_provider.operators.spark_app",
     "SparkCluster": "platyspark_provider.operators.clusters",
+    "SparkClusterOperator": "platyspark_provider.operators.spark_cluster",
 }
 
 

@@ -12,8 +12,8 @@ def get_provider_info() -> _ANY:
         "integrations": [
             {"integration-name": "PlatySpark", "external-doc-url": "https://spark.apache.org/docs/latest/", "tags": ["service"]}
         ],
-        "operators": _modules("operators.spark_app", "operators.observer", "operators.watchdog"),
-        "triggers": _modules("triggers.app", "triggers.observer"),
+        "operators": _modules("operators.spark_app", "operators.spark_cluster", "operators.observer", "operators.watchdog"),
+        "triggers": _modules("triggers.app", "triggers.cluster", "triggers.observer"),
         "hooks": _modules("hooks.platyspark"),
         "db-managers": ["platyspark_provider.store.db_manager.PlatySparkDBManager"],
         "plugins": [{"name": "platyspark", "plugin-class": "platyspark_provider.plugin.plugin.PlatySparkPlugin"}],

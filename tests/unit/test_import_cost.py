@@ -30,6 +30,8 @@ def newly_loaded(statement: str) -> set[str]:
     [
         "import platyspark_provider",
         "from platyspark_provider import SparkAppOperator; SparkAppOperator(task_id='x', application='job.py')",
+        "from platyspark_provider import SparkCluster, SparkClusterOperator; "
+        "SparkClusterOperator(task_id='x', cluster=SparkCluster('etl', workers=(2, 4), idle_timeout='15m'))",
         "from platyspark_provider import PlatySparkHook",
         "from platyspark_provider.dags import watchdog_dag, observer_dag; watchdog_dag(); observer_dag()",
         "import platyspark_provider.operators.links",
@@ -47,6 +49,6 @@ def test_import_probe_would_see_something_heavy() -> None:
 def test_public_names_are_listed_and_unknown_ones_refused() -> None:
     import platyspark_provider
 
-    assert {"SparkAppOperator", "PlatySparkHook"} <= set(dir(platyspark_provider)) & set(platyspark_provider.__all__)
+    assert {"SparkAppOperator", "SparkCluster", "SparkClusterOperator", "PlatySparkHook"} <= set(dir(platyspark_provider)) & set(platyspark_provider.__all__)
     with pytest.raises(AttributeError, match="SparkNothing"):
         platyspark_provider.SparkNothing  # noqa: B018

@@ -4,10 +4,14 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
 from platyspark_provider.core.records import AppBrief, AppDetail
 from platyspark_provider.core.states import AppPhase, LogState
+
+# A look and an event: those of applications here, those of clusters in `cluster_polling`.
+L = TypeVar("L")
+E = TypeVar("E")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,14 +152,14 @@ def _awaits_log(brief: AppBrief, at: datetime, rule: WaitRule) -> bool:
     return at < brief.ended_at + timedelta(seconds=rule.log_wait_s)
 
 
-def drive(steps: Waiting, *, describe: Callable[[], Look], sleep: Callable[[float], None]) -> AppEvent:
+def drive(steps: Generator[Describe | Sleep, L | None, E], *, describe: Callable[[], L], sleep: Callable[[float], None]) -> E:
     """Run a wait to its end in the calling thread."""
-    answer: Look | None = None
+    answer: L | None = None
     while True:
         try:
             step = steps.send(answer)
         except StopIteration as end:
-            event: AppEvent = end.value
+            event: E = end.value
             return event
         match step:
             case Describe():
@@ -167,7 +171,7 @@ def drive(steps: Waiting, *, describe: Callable[[], Look], sleep: Callable[[floa
                 assert_never(step)
 
 
-def answer_until_pause(steps: Waiting, look: Look) -> AppEvent | None:
+def answer_until_pause(steps: Generator[Describe | Sleep, L | None, E], look: L) -> E | None:
     """Give a started wait one look and leave it at its next `Describe`; the event if that ended it.
 
     For drivers that are paced from outside: the stream brings looks, so `Sleep` needs no pause.
@@ -176,7 +180,7 @@ def answer_until_pause(steps: Waiting, look: Look) -> AppEvent | None:
         steps.send(look)
         steps.send(None)
     except StopIteration as end:
-        event: AppEvent = end.value
+        event: E = end.value
         return event
     return None
 

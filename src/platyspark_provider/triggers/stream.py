@@ -1,4 +1,4 @@
-"""The shared loop: one snapshot of all applications per interval for every task that waits on one connection.
+"""The shared loop: one snapshot of all applications and clusters per interval for every task that waits on one connection.
 
 `StreamTrigger` is the base of all our triggers; triggers with one connection and interval share one loop whatever their
 class. Beside the snapshots a `PassKeeper` runs the passes that act on them.
@@ -17,8 +17,9 @@ import structlog
 from airflow.triggers.base import BaseEventTrigger
 
 from platyspark_provider.client.http import AsyncHttpRegistry
+from platyspark_provider.core.cluster_polling import ClusterSeen
 from platyspark_provider.core.polling import Blind, Seen
-from platyspark_provider.core.records import AppBrief, Snapshot
+from platyspark_provider.core.records import AppBrief, ClusterBrief, Snapshot
 from platyspark_provider.hooks.platyspark import Endpoint, PlatySparkHook
 from platyspark_provider.triggers.passes import PassKeeper
 from platyspark_provider.triggers.quiet import QuietLog
@@ -40,10 +41,15 @@ class Sighted:
     moment: float
     snapshot: Snapshot
     by_id: dict[int, AppBrief]
+    clusters: dict[int, ClusterBrief]
 
     def look_at(self, app_id: int) -> Seen:
         """Return the snapshot as one waiting task sees it."""
         return Seen(moment=self.moment, at=self.snapshot.at, brief=self.by_id.get(app_id))
+
+    def look_at_cluster(self, cluster_id: int) -> ClusterSeen:
+        """Return the snapshot as one task sees it that waits for a cluster."""
+        return ClusterSeen(moment=self.moment, brief=self.clusters.get(cluster_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +62,8 @@ class Blinded:
     def look_at(self, app_id: int) -> Blind:
         """Return the failed look, the same for every task."""
         return Blind(moment=self.moment, error=self.error)
+
+    look_at_cluster = look_at
 
 
 Item = Sighted | Blinded
@@ -98,7 +106,12 @@ class SnapshotSource:
             text = f"{type(error).__name__}: {error}"
             self._errors.warning(f"No snapshot through connection {self._conn_id}: {text}")
             return Blinded(moment=time.monotonic(), error=text)
-        return Sighted(moment=time.monotonic(), snapshot=snapshot, by_id={brief.app_id: brief for brief in snapshot.apps})
+        return Sighted(
+            moment=time.monotonic(),
+            snapshot=snapshot,
+            by_id={brief.app_id: brief for brief in snapshot.apps},
+            clusters={brief.id: brief for brief in snapshot.clusters},
+        )
 
     async def _connected(self) -> AsyncHttpRegistry:
         if self._client is not None and not self._is_stale:
