@@ -1,7 +1,7 @@
 """A whole registry in memory with a fake backend and S3, as a task sees it; time stands still unless told."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -11,7 +11,7 @@ from platyspark_provider.core.model import Cluster, Target
 from platyspark_provider.core.ports import Backend, Registry
 from platyspark_provider.core.profiles import profiles_from_mapping
 from platyspark_provider.core.records import AppDetail, Policy, TaskFacts
-from platyspark_provider.core.states import ClusterDesired
+from platyspark_provider.core.states import AppPhase, ClusterDesired
 from platyspark_provider.operators.patience import Patience
 from platyspark_provider.operators.submission import Caller
 from platyspark_provider.reconciler.passes import run_pass
@@ -55,6 +55,26 @@ class OneBackend:
 
     def of(self, target: Target) -> Backend:
         return self.backend
+
+
+class Paused:
+    """Passes calls on; before one of them somebody else gets a turn, as while a process hangs in a call or is frozen."""
+
+    def __init__(self, inner: Any, before: int, act: Callable[[], object]) -> None:
+        self._inner, self._left, self._act = inner, before, act
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._inner, name)
+        return self._guarded(value) if callable(value) else value
+
+    def _guarded(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            self._left -= 1
+            if self._left == 0:
+                self._act()
+            return call(*args, **kwargs)
+
+        return run
 
 
 @dataclass
@@ -117,6 +137,23 @@ class Desk:
             ids.append(self.registry.submit(make_request(**request), ti_id=ti_id).app.id)
         return ids
 
+    def finish_running(self, count: int | None = None) -> list[str]:
+        """End the oldest runs that are running, well, and return their names."""
+        self.backend.tick()
+        names = [run.name for run in self.backend.runs.values() if run.state == "running"][:count]
+        for name in names:
+            self.backend.finish(name)
+        return names
+
+    def phases(self, ids: list[int]) -> list[AppPhase]:
+        """Return where applications are."""
+        return [self.detail(i).attempt.phase for i in ids]
+
+    def only_cluster(self) -> Cluster:
+        """Return the one cluster that has not ended."""
+        (cluster,) = self.store.clusters()
+        return cluster
+
     def wish(self, cluster_id: int, desired: ClusterDesired) -> Cluster:
         """Let a person drain a cluster, or terminate it with all that is on it."""
         desk = ClusterDesk(self.store, lambda: self.profiles)
@@ -135,3 +172,8 @@ class Desk:
     def run_name(self, app_id: int, generation: int = 1) -> str:
         """Return the name of a run at the backend."""
         return f"plsp-{self.store.installation().inst}-{app_id}-g{generation}"
+
+
+def desk_with(**profile: Any) -> Desk:
+    """Return a desk whose `shared` profile has these values."""
+    return Desk(document={"profiles": {"shared": profile}})

@@ -5,7 +5,6 @@ places each.
 """
 
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -20,33 +19,13 @@ from platyspark_provider.errors import PlatySparkError
 from platyspark_provider.reconciler.advance import advance
 from platyspark_provider.reconciler.passes import run_pass
 from platyspark_provider.testing import Fault
-from tests.desks import Desk, OneBackend
+from tests.desks import Desk, OneBackend, Paused
 from tests.property.test_exactly_once import Life, Mortal, ProcessDied
 
-MOST_APPS = 8
+MOST_APPS = 16
 PLACES = 2
 IDLE_S = 60.0
 PROFILE: dict[str, Any] = {"step_concurrency": PLACES, "pool": {"max": 2}, "idle_timeout": int(IDLE_S)}
-
-
-class Paused:
-    """Passes calls on; before one of them somebody else gets a turn, as while a process hangs in a call or is frozen."""
-
-    def __init__(self, inner: Any, before: int, act: Callable[[], object]) -> None:
-        self._inner, self._left, self._act = inner, before, act
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._inner, name)
-        return self._guarded(value) if callable(value) else value
-
-    def _guarded(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            self._left -= 1
-            if self._left == 0:
-                self._act()
-            return call(*args, **kwargs)
-
-        return run
 
 
 class History:
@@ -91,7 +70,7 @@ class SharedPool(RuleBasedStateMachine):
                 self.wait(30.0)
                 self.finish(1)
 
-    @precondition(lambda self: len(self.ids) < MOST_APPS)
+    @precondition(lambda self: len(self.ids) < MOST_APPS // 4)
     @rule(count=st.integers(1, 3))
     def submit(self, count: int) -> None:
         """Tasks of other runs ask for the same cluster."""
@@ -130,30 +109,42 @@ class SharedPool(RuleBasedStateMachine):
         """A pass that hangs before one of its calls, while somebody else acts on what it has read already."""
         self._paused_pass(before, in_backend, what, number)
 
-    @rule(before=st.integers(2, 8), in_backend=st.booleans(), what=st.sampled_from(["submit and join", "join", "wish end", "pass"]))
-    def end_idle_clusters_and_pause(self, before: int, in_backend: bool, what: str) -> None:
-        """The same where all is idle: that pass is the one that drains."""
-        self.finish(9)
-        self.desk.pass_once()
-        self.wait(IDLE_S)
-        self._paused_pass(before, in_backend, what, -1)
-
     @precondition(lambda self: len(self.ids) < MOST_APPS)
+    @rule(before=st.integers(2, 6), calls=st.integers(3, 9), what=st.sampled_from(["submit and join", "wish end", "pass"]))
+    def end_idle_clusters_and_pause(self, before: int, calls: int, what: str) -> None:
+        """The same where all is idle: that pass is the one that drains; a joiner may die before it sends."""
+        self._become_idle()
+        self.wait(IDLE_S)
+        self._paused_pass(before, False, what, -1, calls)
+
+    @precondition(lambda self: len(self.ids) < MOST_APPS // 2)
     @rule(before=st.integers(2, 8), in_backend=st.booleans(), what=st.sampled_from(["wish end", "join, wish end", "lose"]))
     def send_and_pause(self, before: int, in_backend: bool, what: str) -> None:
         """The same where somebody waits: that pass is the one that sends."""
+        self._become_idle()
         self.submit(1)
         self._paused_pass(before, in_backend, what, -1)
 
-    def _paused_pass(self, before: int, in_backend: bool, what: str, number: int) -> None:
+    def _become_idle(self) -> None:
+        """Let faults pass, a cluster come up and everything on it end."""
+        self.desk.backend._faults.clear()
+        if not any(c.phase is ClusterPhase.READY for c in self.desk.store.clusters()):
+            self.submit(1)
+            for _ in range(5):
+                self.desk.pass_once()
+                self.wait(15.0)
+        self.finish(9)
+        self.desk.pass_once()
+
+    def _paused_pass(self, before: int, in_backend: bool, what: str, number: int, calls: int = 99) -> None:
         def act() -> None:
             match what:
                 case "submit and join":
                     if len(self.ids) < MOST_APPS:
                         self.submit(1)
-                    self._advance(-1, Life(99, dies_after=True))
+                    self._advance(-1, Life(calls, dies_after=True))
                 case "join":
-                    self._advance(number, Life(99, dies_after=True))
+                    self._advance(number, Life(calls, dies_after=True))
                 case "wish end":
                     self.wish_end(True, ClusterDesired.DRAINED)
                 case "join, wish end":

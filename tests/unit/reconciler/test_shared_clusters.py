@@ -1,38 +1,12 @@
 """One pool seen by passes: filled in order, drained when idle, ended as asked, replaced when it dies."""
 
-from typing import Any
-
 import pytest
 
-from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.states import AppPhase, ClusterDesired, ClusterPhase, FailureClass
 from platyspark_provider.reconciler.advance import advance
 from platyspark_provider.testing import Fault
 from tests.builders import make_request
-from tests.desks import TI, Desk
-
-
-def desk_with(**profile: Any) -> Desk:
-    """Return a desk whose `shared` profile has these values."""
-    return Desk(document={"profiles": {"shared": profile}})
-
-
-def finish_running(desk: Desk, count: int | None = None) -> list[str]:
-    """End the oldest runs that are running, well, and return their names."""
-    desk.backend.tick()
-    names = [run.name for run in desk.backend.runs.values() if run.state == "running"][:count]
-    for name in names:
-        desk.backend.finish(name)
-    return names
-
-
-def phases(desk: Desk, ids: list[int]) -> list[AppPhase]:
-    return [desk.detail(i).attempt.phase for i in ids]
-
-
-def only_cluster(desk: Desk) -> Cluster:
-    (cluster,) = desk.store.clusters()
-    return cluster
+from tests.desks import TI, Desk, desk_with
 
 
 def test_queue_on_one_cluster_runs_in_order_and_never_more_than_it_takes() -> None:
@@ -43,9 +17,9 @@ def test_queue_on_one_cluster_runs_in_order_and_never_more_than_it_takes() -> No
         desk.pass_once()
         desk.pass_once()
         assert sum(r.ended_at is None for r in desk.backend.runs.values()) <= 3
-        ended += finish_running(desk, 2)
+        ended += desk.finish_running(2)
         desk.clock.advance(10.0)
-    assert set(phases(desk, ids)) == {AppPhase.SUCCEEDED}
+    assert set(desk.phases(ids)) == {AppPhase.SUCCEEDED}
     assert ended == [desk.run_name(i) for i in ids]
     assert len(desk.backend.clusters) == 1
 
@@ -56,12 +30,12 @@ def test_pool_of_two_takes_a_second_cluster_when_the_first_is_full_and_gives_it_
     for _ in range(3):
         desk.pass_once()
     assert len(desk.backend.clusters) == 2
-    assert phases(desk, ids) == [AppPhase.RUNNING] * 4 + [AppPhase.WAIT_CLUSTER]
+    assert desk.phases(ids) == [AppPhase.RUNNING] * 4 + [AppPhase.WAIT_CLUSTER]
     place = desk.detail(ids[4]).place
     assert place is not None
     assert place.message == "1st of 1: the 2 clusters of shared have 4 of 4 steps running"
     for _ in range(4):
-        finish_running(desk)
+        desk.finish_running()
         desk.pass_once()
         desk.pass_once()
     desk.clock.advance(60.0)
@@ -90,7 +64,7 @@ def test_priority_goes_first_and_age_wins_in_the_end() -> None:
     for _ in range(5):
         desk.pass_once()
         desk.pass_once()
-        order += finish_running(desk)
+        order += desk.finish_running()
     assert order == [desk.run_name(i) for i in (holder, urgent, *waiting, late)]
 
 
@@ -112,21 +86,21 @@ def test_idle_cluster_is_drained_looked_at_and_terminated_once() -> None:
     desk.pass_once()
     desk.clock.advance(3600.0)
     desk.pass_once()
-    finish_running(desk)
+    desk.finish_running()
     desk.pass_once()
     desk.clock.advance(599.0)
     desk.pass_once()
-    assert only_cluster(desk).phase is ClusterPhase.READY
+    assert desk.only_cluster().phase is ClusterPhase.READY
     desk.clock.advance(1.0)
     report = desk.pass_once()
     assert [line for line in report.done if line.startswith("drained")] == ["drained cluster shared (c-1): idle for 0:10:00 (idle_timeout)"]
-    assert only_cluster(desk).phase is ClusterPhase.TERMINATING
+    assert desk.only_cluster().phase is ClusterPhase.TERMINATING
     desk.pass_once()
     (cluster,) = desk.store.clusters(live_only=False)
     assert (cluster.phase, cluster.failure_class, desk.backend.calls["terminate_cluster"]) == (ClusterPhase.DEAD, None, 1)
     kinds = [e.kind for e in desk.store.events(object_kind="cluster")]
     assert kinds[-3:] == ["cluster.draining", "cluster.terminating", "cluster.dead"]
-    assert phases(desk, ids) == [AppPhase.SUCCEEDED]
+    assert desk.phases(ids) == [AppPhase.SUCCEEDED]
 
 
 def test_idle_cluster_that_somebody_else_uses_is_not_drained() -> None:
@@ -134,16 +108,16 @@ def test_idle_cluster_that_somebody_else_uses_is_not_drained() -> None:
     desk.submit_many(1)
     desk.pass_once()
     desk.pass_once()
-    finish_running(desk)
+    desk.finish_running()
     desk.pass_once()
     desk.backend.foreign["c-1"] = "YARN's application_1_7 still run there"
     desk.clock.advance(61.0)
     report = desk.pass_once()
     assert any("application_1_7" in line for line in report.skipped)
-    assert only_cluster(desk).phase is ClusterPhase.READY
+    assert desk.only_cluster().phase is ClusterPhase.READY
     desk.backend.foreign.clear()
     desk.pass_once()
-    assert only_cluster(desk).phase is ClusterPhase.TERMINATING
+    assert desk.only_cluster().phase is ClusterPhase.TERMINATING
 
 
 def test_idle_cluster_with_someone_in_the_queue_is_joined_and_not_drained() -> None:
@@ -151,13 +125,13 @@ def test_idle_cluster_with_someone_in_the_queue_is_joined_and_not_drained() -> N
     desk.submit_many(1)
     desk.pass_once()
     desk.pass_once()
-    finish_running(desk)
+    desk.finish_running()
     desk.pass_once()
     desk.clock.advance(3600.0)
     (late,) = desk.submit_many(1, first=2)
     desk.pass_once()
     desk.pass_once()
-    assert phases(desk, [late]) == [AppPhase.RUNNING]
+    assert desk.phases([late]) == [AppPhase.RUNNING]
     assert (len(desk.backend.clusters), desk.backend.calls["terminate_cluster"]) == (1, 0)
 
 
@@ -168,7 +142,7 @@ def test_drain_that_breaks_off_is_continued_by_the_next_pass(operation: str, fau
     desk.submit_many(1)
     desk.pass_once()
     desk.pass_once()
-    finish_running(desk)
+    desk.finish_running()
     desk.pass_once()
     desk.clock.advance(61.0)
     desk.backend.fail(operation, fault)
@@ -184,17 +158,17 @@ def test_drained_cluster_ends_with_its_last_application_and_new_ones_go_elsewher
     (old,) = desk.submit_many(1)
     desk.pass_once()
     desk.pass_once()
-    desk.wish(only_cluster(desk).id, ClusterDesired.DRAINED)
+    desk.wish(desk.only_cluster().id, ClusterDesired.DRAINED)
     (new,) = desk.submit_many(1, first=2)
     for _ in range(3):
         desk.pass_once()
-    assert phases(desk, [old, new]) == [AppPhase.RUNNING] * 2
+    assert desk.phases([old, new]) == [AppPhase.RUNNING] * 2
     assert [c.dead_at is None for c in desk.backend.clusters.values()] == [True, True]
     desk.backend.finish(desk.run_name(old))
     for _ in range(3):
         desk.pass_once()
     assert [c.dead_at is None for c in desk.backend.clusters.values()] == [False, True]
-    assert phases(desk, [old, new]) == [AppPhase.SUCCEEDED, AppPhase.RUNNING]
+    assert desk.phases([old, new]) == [AppPhase.SUCCEEDED, AppPhase.RUNNING]
 
 
 def test_terminated_cluster_ends_when_its_applications_were_stopped_or_no_means_is_left() -> None:
@@ -203,11 +177,11 @@ def test_terminated_cluster_ends_when_its_applications_were_stopped_or_no_means_
     desk.pass_once()
     desk.pass_once()
     desk.backend.drivers_end_at_stage, desk.backend.death_is_provable = None, False
-    desk.wish(only_cluster(desk).id, ClusterDesired.DOWN)
+    desk.wish(desk.only_cluster().id, ClusterDesired.DOWN)
     for _ in range(3):
         desk.pass_once()
         desk.clock.advance(61.0)
-    assert (phases(desk, [app_id]), desk.backend.clusters["c-1"].dead_at) == ([AppPhase.CANCELLING], None)
+    assert (desk.phases([app_id]), desk.backend.clusters["c-1"].dead_at) == ([AppPhase.CANCELLING], None)
     for _ in range(3):
         desk.pass_once()
         desk.clock.advance(61.0)
@@ -222,7 +196,7 @@ def test_cluster_that_is_drained_while_its_create_call_is_lost_ends_once_it_is_f
     (app_id,) = desk.submit_many(1)
     desk.backend.fail("create_cluster", Fault.LOSE_AFTER)
     desk.pass_once()
-    desk.wish(only_cluster(desk).id, ClusterDesired.DRAINED)
+    desk.wish(desk.only_cluster().id, ClusterDesired.DRAINED)
     for _ in range(3):
         desk.pass_once()
     assert [c.dead_at is None for c in desk.backend.clusters.values()] == [False, True]
@@ -235,7 +209,7 @@ def test_cluster_that_is_terminated_while_its_create_call_is_lost_ends_without_a
     (app_id,) = desk.submit_many(1)
     desk.backend.fail("create_cluster", Fault.LOSE_AFTER)
     desk.pass_once()
-    desk.wish(only_cluster(desk).id, ClusterDesired.DOWN)
+    desk.wish(desk.only_cluster().id, ClusterDesired.DOWN)
     assert desk.detail(app_id).attempt.phase is AppPhase.STOPPED
     for _ in range(3):
         desk.pass_once()
@@ -249,11 +223,11 @@ def test_master_lost_under_running_and_pending_ones_leads_to_one_new_cluster() -
     ids = desk.submit_many(10)
     for _ in range(3):
         desk.pass_once()
-    assert phases(desk, ids) == [AppPhase.RUNNING] * 5 + [AppPhase.PENDING] * 5
+    assert desk.phases(ids) == [AppPhase.RUNNING] * 5 + [AppPhase.PENDING] * 5
     desk.backend.end_cluster("c-1", reason_code="MASTER_FAILURE", failure_class="infrastructure")
     for _ in range(4):
         desk.pass_once()
-    assert phases(desk, ids) == [AppPhase.FAILED] * 5 + [AppPhase.RUNNING] * 5
+    assert desk.phases(ids) == [AppPhase.FAILED] * 5 + [AppPhase.RUNNING] * 5
     assert {desk.detail(i).attempt.failure_class for i in ids[:5]} == {FailureClass.INFRASTRUCTURE}
     assert {(desk.detail(i).app.generation, desk.detail(i).attempt.sends) for i in ids[5:]} == {(1, 2)}
     assert len(desk.backend.clusters) == 2
@@ -266,14 +240,14 @@ def test_start_deadline_passes_under_pending_and_waiting_ones_and_all_go_to_one_
     ids = desk.submit_many(4)
     desk.pass_once()
     desk.pass_once()
-    assert phases(desk, ids) == [AppPhase.PENDING] * 2 + [AppPhase.WAIT_CLUSTER] * 2
+    assert desk.phases(ids) == [AppPhase.PENDING] * 2 + [AppPhase.WAIT_CLUSTER] * 2
     desk.clock.advance(1500.0)
     desk.pass_once()
     desk.backend.ready_after_s = 0.0
     for _ in range(4):
         desk.clock.advance(31.0)
         desk.pass_once()
-    assert sorted(phases(desk, ids)) == [AppPhase.RUNNING] * 2 + [AppPhase.WAIT_CLUSTER] * 2
+    assert sorted(desk.phases(ids)) == [AppPhase.RUNNING] * 2 + [AppPhase.WAIT_CLUSTER] * 2
     assert (len(desk.backend.clusters), desk.backend.calls["terminate_cluster"]) == (2, 1)
     assert {desk.detail(i).app.generation for i in ids} == {1}
 
@@ -283,13 +257,13 @@ def test_quota_of_a_team_holds_over_passes_and_is_told() -> None:
     ids = desk.submit_many(2)
     for _ in range(3):
         desk.pass_once()
-    assert phases(desk, ids) == [AppPhase.RUNNING, AppPhase.WAIT_CLUSTER]
+    assert desk.phases(ids) == [AppPhase.RUNNING, AppPhase.WAIT_CLUSTER]
     notes = {b.app_id: b.note for b in desk.registry.snapshot().apps}
     assert notes[ids[1]] == "1st of 1: team ads has 1 of 1 applications running"
-    finish_running(desk)
+    desk.finish_running()
     for _ in range(3):
         desk.pass_once()
-    assert phases(desk, ids)[1] is AppPhase.RUNNING
+    assert desk.phases(ids)[1] is AppPhase.RUNNING
 
 
 def test_reason_is_right_at_every_moment_of_a_wait() -> None:
@@ -308,7 +282,7 @@ def test_reason_is_right_at_every_moment_of_a_wait() -> None:
     desk.clock.advance(30.0)
     desk.pass_once()
     notes.append(note())
-    finish_running(desk)
+    desk.finish_running()
     desk.pass_once()
     notes.append(note())
     assert notes == [
@@ -317,7 +291,7 @@ def test_reason_is_right_at_every_moment_of_a_wait() -> None:
         "1st of 1: cluster shared has 1 of 1 steps running",
         "",
     ]
-    assert phases(desk, [first, second]) == [AppPhase.SUCCEEDED, AppPhase.PENDING]
+    assert desk.phases([first, second]) == [AppPhase.SUCCEEDED, AppPhase.PENDING]
 
 
 def test_task_alone_ends_no_shared_cluster() -> None:
