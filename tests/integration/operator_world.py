@@ -15,7 +15,10 @@ from typing import Any, Literal, cast
 from platyspark_provider.airflow_core.tasks import AirflowTasks
 from platyspark_provider.core.ports import Registry
 from platyspark_provider.errors import NotFound
+from platyspark_provider.operators.cluster_waiting import ClusterCaller
+from platyspark_provider.operators.clusters import SparkCluster
 from platyspark_provider.operators.spark_app import SparkAppOperator
+from platyspark_provider.operators.spark_cluster import SparkClusterOperator
 from platyspark_provider.operators.submission import Caller
 from tests.api_servers import add_token, connection_json, serve
 from tests.desks import Desk
@@ -45,6 +48,28 @@ def build_dag(**values: Any) -> Any:
 
     with DAG("world", schedule=None, tags=["team:ads"]) as dag:
         WorldOperator(task_id="agg", application="jobs/agg.py", args=["--run", "{{ run_id }}"], owner="dana", **values)
+    return dag
+
+
+class WorldClusterOperator(SparkClusterOperator):
+    """The operator with this process's backend where it acts itself."""
+
+    def _caller(self, registry: Registry) -> ClusterCaller:
+        from dataclasses import replace
+
+        return replace(super()._caller(registry), act=desk.pass_once)
+
+
+def build_cluster_dag(**values: Any) -> Any:
+    """Return a DAG that warms a cluster, runs an application on it, and lets it end."""
+    from airflow.sdk import DAG
+
+    cluster = SparkCluster("etl-{{ dag.dag_id }}", workers=(2, 4), idle_timeout="20m")
+    with DAG("world", schedule=None, tags=["team:ads"]) as dag:
+        warm = WorldClusterOperator(task_id="warm", cluster=cluster, **values)
+        agg = WorldOperator(task_id="agg", application="jobs/agg.py", cluster=cluster, owner="dana", **values)
+        cool = WorldClusterOperator(task_id="cool", cluster=cluster, action="drain", **values)
+        warm >> agg >> cool
     return dag
 
 
@@ -79,14 +104,25 @@ def outcome() -> dict[str, Any]:
 
     with settings.Session() as session:
         state = session.execute(text("select state from task_instance where dag_id = 'world'")).scalar()
-        rows = session.scalars(select(XComModel).where(XComModel.dag_id == "world"))
+        rows = list(session.scalars(select(XComModel).where(XComModel.dag_id == "world")))
         xcoms = {row.key: XComModel.deserialize_value(row) for row in rows}
+        returned = {row.task_id: XComModel.deserialize_value(row) for row in rows if row.key == "return_value"}
     try:
         app = desk.detail(1).app
         known = {"owner": app.owner, "team": app.team, "app_key": app.app_key, "args": app.request.args, "phase": app.phase.value}
     except NotFound:
         known = {}
-    return {"state": state, "xcoms": xcoms, "app": known, "sends": desk.backend.calls["submit"], "uploads": len(desk.s3.objects)}
+    clusters = [{"name": c.name, "phase": c.phase.value, "by": c.ensured_by} for c in desk.store.clusters(live_only=False)]
+    return {
+        "state": state,
+        "xcoms": xcoms,
+        "returned": returned,
+        "app": known,
+        "sends": desk.backend.calls["submit"],
+        "creates": desk.backend.calls["create_cluster"],
+        "clusters": clusters,
+        "uploads": len(desk.s3.objects),
+    }
 
 
 def main() -> None:

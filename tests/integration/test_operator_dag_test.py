@@ -11,22 +11,22 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 DAG = """# airflow dag
-from tests.integration.operator_world import build_dag
+from tests.integration import operator_world
 
-dag = build_dag({arguments})
+dag = operator_world.{build}({arguments})
 
 if __name__ == "__main__":
     dag.test()
 """
 
 
-def run_script(home: Path, arguments: str = "", end_state: str = "succeeded") -> tuple[dict[str, Any], str]:
+def run_script(home: Path, arguments: str = "", end_state: str = "succeeded", build: str = "build_dag") -> tuple[dict[str, Any], str]:
     """Run a DAG file as a script; return what came of it and all it printed."""
     folder = home / "dags"
     (folder / "jobs").mkdir(parents=True)
     (folder / "jobs" / "agg.py").write_text("print(1)")
     script = folder / "world.py"
-    script.write_text(DAG.format(arguments=arguments))
+    script.write_text(DAG.format(arguments=arguments, build=build))
     env = {
         **os.environ,
         "AIRFLOW_HOME": str(home),
@@ -65,3 +65,20 @@ def test_operator_under_dag_test_own_fault_shows_the_card_and_is_not_retried(tmp
     assert seen["sends"] == 1
     assert "No module named 'shapely'" in printed
     assert "SparkAppFailed" in printed
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("arguments", ["", "deferrable=False"], ids=["deferred", "in the worker"])
+def test_cluster_operator_under_dag_test_warms_one_cluster_and_lets_it_end(tmp_path: Path, arguments: str) -> None:
+    seen, printed = run_script(tmp_path, arguments, build="build_cluster_dag")
+    assert seen["state"] == "success", printed
+    assert (seen["creates"], seen["sends"]) == (1, 1)
+    warm, agg, cool = (seen["returned"][task] for task in ("warm", "agg", "cool"))
+    assert (warm["name"], warm["outcome"], agg["cluster_id"]) == ("etl-world", "created", warm["external_id"])
+    assert cool == {
+        "name": "etl-world",
+        "outcome": "ended",
+        "clusters": [{"cluster_id": warm["cluster_id"], "generation": 1, "external_id": warm["external_id"]}],
+    }
+    (cluster,) = seen["clusters"]
+    assert (cluster["phase"], cluster["by"].partition("/")[0]) == ("dead", "task:world")

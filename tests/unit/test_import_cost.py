@@ -49,6 +49,7 @@ def test_import_probe_would_see_something_heavy() -> None:
 def test_public_names_are_listed_and_unknown_ones_refused() -> None:
     import platyspark_provider
 
-    assert {"SparkAppOperator", "SparkCluster", "SparkClusterOperator", "PlatySparkHook"} <= set(dir(platyspark_provider)) & set(platyspark_provider.__all__)
+    listed = set(dir(platyspark_provider)) & set(platyspark_provider.__all__)
+    assert {"SparkAppOperator", "SparkCluster", "SparkClusterOperator", "PlatySparkHook"} <= listed
     with pytest.raises(AttributeError, match="SparkNothing"):
         platyspark_provider.SparkNothing  # noqa: B018

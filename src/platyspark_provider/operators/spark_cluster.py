@@ -73,15 +73,13 @@ class SparkClusterOperator(BaseOperator):
             request = self._request()
             return self._ensure(caller, request) if self.action == "ensure" else self._end(caller, request.name)
 
-    def resume(self, context: Context, event: dict[str, Any], outcome: str = "", ids: Sequence[int] = ()) -> dict[str, Any]:
-        """Take what the trigger saw.
-
-        :param outcome: of the asking, for the result; :param ids: of all clusters that are to end.
-        """
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on with what the trigger saw."""
         from platyspark_provider.core.cluster_polling import cluster_event_from_dict
 
+        memo = event.get("memo", {})
         with self._opened(context) as caller:
-            return self._after(caller, cluster_event_from_dict(event), outcome, ids)
+            return self._after(caller, cluster_event_from_dict(event), memo.get("outcome", ""), memo.get("ids", ()))
 
     def _request(self) -> ClusterRequest:
         from platyspark_provider.core.spec import ClusterRequest
@@ -128,7 +126,10 @@ class SparkClusterOperator(BaseOperator):
         return self._until_over(caller, [cluster.id for cluster in ending])
 
     def _after(self, caller: ClusterCaller, event: ClusterEvent, outcome: str, ids: Sequence[int]) -> dict[str, Any]:
-        """Go on after a wait: what a snapshot showed decides nothing, the rows are read again."""
+        """Go on after a wait: what a snapshot showed decides nothing, the rows are read again.
+
+        :param outcome: of the asking, for the result; :param ids: of all clusters that are to end; none when one is to come up.
+        """
         from platyspark_provider.core.cluster_polling import ClusterOutcome
         from platyspark_provider.errors import RegistryUnavailable
 
@@ -175,8 +176,9 @@ class SparkClusterOperator(BaseOperator):
                 conn_id=self.platyspark_conn_id,
                 poll_s=rule.poll_s,
                 max_blind_s=rule.max_blind_s,
+                memo={"outcome": outcome, "ids": list(ids)},
             )
-            self.defer(trigger=trigger, method_name="resume", kwargs={"outcome": outcome, "ids": list(ids)})
+            self.defer(trigger=trigger, method_name="resume")
         return self._after(caller, wait_in_worker(caller, cluster.id, goal, rule), outcome, ids)
 
     @contextmanager

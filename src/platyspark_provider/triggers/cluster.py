@@ -1,6 +1,6 @@
 """`ClusterTrigger`: waits on the shared loop until a cluster is ready, or over."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from airflow.triggers.base import TriggerEvent
@@ -24,20 +24,31 @@ class ClusterTrigger(StreamTrigger):
     :param cluster_id: what is waited for.
     :param goal: `ready` or `over`.
     :param max_blind_s: seconds without the api-server after which the wait ends; None waits for ever.
+    :param memo: what the task has to know when it goes on; it comes back with the event. (`dag.test()` loses the keywords
+        of a deferral.)
     """
 
     def __init__(
-        self, *, cluster_id: int, goal: str = Goal.READY.value, conn_id: str, poll_s: float = 10.0, max_blind_s: float | None = None
+        self,
+        *,
+        cluster_id: int,
+        goal: str = Goal.READY.value,
+        conn_id: str,
+        poll_s: float = 10.0,
+        max_blind_s: float | None = None,
+        memo: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(conn_id=conn_id, poll_s=poll_s)
         self.cluster_id = cluster_id
         self.goal = Goal(goal)
         self.max_blind_s = max_blind_s
+        self.memo = dict(memo or {})
         self._told = ""
 
     def fields(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().fields(), "cluster_id": self.cluster_id, "goal": self.goal.value, "max_blind_s": self.max_blind_s}
+        own = {"cluster_id": self.cluster_id, "goal": self.goal.value, "max_blind_s": self.max_blind_s, "memo": self.memo}
+        return {**super().fields(), **own}
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Item]) -> AsyncIterator[TriggerEvent]:
         """Look at each snapshot for this cluster; return right after the event."""
@@ -52,7 +63,7 @@ class ClusterTrigger(StreamTrigger):
                 if event is not None:
                     break
         if event is not None:
-            yield TriggerEvent(event.as_dict())  # type: ignore[no-untyped-call]
+            yield TriggerEvent({**event.as_dict(), "memo": self.memo})  # type: ignore[no-untyped-call]
 
     def _look(self, steps: ClusterWaiting, look: ClusterLook) -> ClusterEvent | None:
         self._tell(look)

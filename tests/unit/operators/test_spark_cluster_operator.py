@@ -74,21 +74,21 @@ def context(ti_id: str = TI) -> Any:
     return {"ti": FakeTask(ti_id), "dag": types.SimpleNamespace(fileloc="dag.py")}
 
 
-def deferred(pause: pytest.ExceptionInfo[TaskDeferred]) -> tuple[ClusterTrigger, dict[str, Any]]:
+def deferred(pause: pytest.ExceptionInfo[TaskDeferred]) -> ClusterTrigger:
     trigger = pause.value.trigger
     assert isinstance(trigger, ClusterTrigger)
-    assert (pause.value.method_name, pause.value.timeout) == ("resume", None)
-    return trigger, dict(pause.value.kwargs or {})
+    assert (pause.value.method_name, pause.value.kwargs, pause.value.timeout) == ("resume", None, None)
+    return trigger
 
 
-def started(task: DeskOperator, ti_id: str = TI) -> tuple[ClusterTrigger, dict[str, Any]]:
+def started(task: DeskOperator, ti_id: str = TI) -> ClusterTrigger:
     with pytest.raises(TaskDeferred) as pause:
         task.execute(context(ti_id))
     return deferred(pause)
 
 
 def event(trigger: ClusterTrigger, outcome: str = "reached", message: str = "") -> dict[str, Any]:
-    return {"cluster_id": trigger.cluster_id, "outcome": outcome, "message": message}
+    return {"cluster_id": trigger.cluster_id, "outcome": outcome, "message": message, "memo": trigger.memo}
 
 
 def make_ready(desk: Desk) -> None:
@@ -107,10 +107,10 @@ def warm(desk: Desk) -> int:
 
 
 def test_spark_cluster_operator_defers_until_its_cluster_is_ready_and_returns_where_it_is(desk: Desk) -> None:
-    trigger, kwargs = started(operator(desk))
+    trigger = started(operator(desk))
     assert (trigger.goal, trigger.conn_id, trigger.poll_s) == (Goal.READY, "platyspark_default", 10.0)
     make_ready(desk)
-    result = operator(desk).resume(context(), event(trigger), **kwargs)
+    result = operator(desk).resume(context(), event(trigger))
     (external_id,) = desk.backend.clusters
     assert result == {"cluster_id": trigger.cluster_id, "name": "etl", "generation": 1, "external_id": external_id, "outcome": "created"}
     assert desk.backend.clusters[external_id].spec.max_workers == 4
@@ -123,7 +123,7 @@ def test_spark_cluster_operator_of_a_ready_cluster_returns_at_once(desk: Desk) -
 
 
 def test_spark_cluster_operator_of_a_profiles_name_warms_what_its_applications_join(desk: Desk) -> None:
-    trigger, _ = started(operator(desk, cluster="shared"))
+    trigger = started(operator(desk, cluster="shared"))
     make_ready(desk)
     app = desk.registry.submit(make_request(), ti_id=TI).app
     desk.pass_once()
@@ -132,12 +132,12 @@ def test_spark_cluster_operator_of_a_profiles_name_warms_what_its_applications_j
 
 
 def test_spark_cluster_operator_retry_waits_for_the_same_cluster(desk: Desk) -> None:
-    first, _ = started(operator(desk))
+    first = started(operator(desk))
     desk.tasks.archive(TI, state="failed")
     desk.add_task("ti-2", try_number=2)
-    second, kwargs = started(operator(desk), "ti-2")
+    second = started(operator(desk), "ti-2")
     assert second.cluster_id == first.cluster_id
-    assert kwargs["outcome"] == "reused"
+    assert second.memo["outcome"] == "reused"
 
 
 def test_spark_cluster_operator_without_wait_returns_what_was_asked_for(desk: Desk) -> None:
@@ -146,45 +146,45 @@ def test_spark_cluster_operator_without_wait_returns_what_was_asked_for(desk: De
 
 
 def test_spark_cluster_operator_resumed_too_early_waits_on(desk: Desk) -> None:
-    trigger, kwargs = started(operator(desk))
+    trigger = started(operator(desk))
     with pytest.raises(TaskDeferred) as pause:
-        operator(desk).resume(context(), event(trigger, "missing"), **kwargs)
-    assert deferred(pause) == (pause.value.trigger, kwargs)
+        operator(desk).resume(context(), event(trigger, "missing"))
+    assert deferred(pause).memo == trigger.memo
 
 
 def test_spark_cluster_operator_of_a_cluster_that_was_refused_is_not_retried(desk: Desk) -> None:
-    trigger, kwargs = started(operator(desk))
+    trigger = started(operator(desk))
     desk.backend.fail("create_cluster", Fault.REJECT)
     desk.pass_once()
     with pytest.raises(SparkClusterFailed, match=r"Cluster etl \(1, generation 1\) is failed: .*clear the task") as failed:
-        operator(desk).resume(context(), event(trigger, "ended"), **kwargs)
+        operator(desk).resume(context(), event(trigger, "ended"))
     assert isinstance(failed.value, AirflowFailException)
 
 
 def test_spark_cluster_operator_of_a_cluster_that_died_may_retry(desk: Desk) -> None:
     desk.backend.ready_after_s = 600
-    trigger, kwargs = started(operator(desk))
+    trigger = started(operator(desk))
     desk.pass_once()
     desk.backend.end_cluster(next(iter(desk.backend.clusters)), reason_code="INSTANCE_FAILURE")
     desk.pass_once()
     with pytest.raises(SparkClusterLost, match=r"Cluster etl \(1, generation 1, c-1\) is dead: .*A retry asks for the next one") as lost:
-        operator(desk).resume(context(), event(trigger, "ended"), **kwargs)
+        operator(desk).resume(context(), event(trigger, "ended"))
     assert not isinstance(lost.value, AirflowFailException)
-    second, kwargs = started(operator(desk))
-    assert (second.cluster_id != trigger.cluster_id, kwargs["outcome"]) == (True, "created")
+    second = started(operator(desk))
+    assert (second.cluster_id != trigger.cluster_id, second.memo["outcome"]) == (True, "created")
 
 
 def test_spark_cluster_operator_of_a_cluster_that_somebody_drained_meanwhile_says_who(desk: Desk) -> None:
-    trigger, kwargs = started(operator(desk))
+    trigger = started(operator(desk))
     ClusterDesk(desk.store, lambda: desk.profiles).drain(trigger.cluster_id, actor="user:dana", reason="user:dana needs the budget")
     with pytest.raises(SparkClusterLost, match="is dead: user:dana needs the budget"):
-        operator(desk).resume(context(), event(trigger, "ended"), **kwargs)
+        operator(desk).resume(context(), event(trigger, "ended"))
 
 
 def test_spark_cluster_operator_that_was_blind_for_too_long_may_retry(desk: Desk) -> None:
-    trigger, kwargs = started(operator(desk))
+    trigger = started(operator(desk))
     with pytest.raises(AirflowException, match=r"No view for 60 s\. The wish stands") as blind:
-        operator(desk).resume(context(), event(trigger, "blind", "No view for 60 s."), **kwargs)
+        operator(desk).resume(context(), event(trigger, "blind", "No view for 60 s."))
     assert not isinstance(blind.value, AirflowFailException)
 
 
@@ -226,10 +226,10 @@ def test_spark_cluster_operator_with_a_mistake_fails_for_good_and_says_it(desk: 
 
 def test_spark_cluster_operator_drains_and_waits_for_the_end(desk: Desk) -> None:
     cluster_id = warm(desk)
-    trigger, kwargs = started(operator(desk, action="drain"))
+    trigger = started(operator(desk, action="drain"))
     assert (trigger.cluster_id, trigger.goal) == (cluster_id, Goal.OVER)
     make_ready(desk)
-    result = operator(desk, action="drain").resume(context(), event(trigger), **kwargs)
+    result = operator(desk, action="drain").resume(context(), event(trigger))
     assert result == {
         "name": "etl",
         "outcome": "ended",
@@ -251,16 +251,16 @@ def test_spark_cluster_operator_drains_all_that_lives_under_the_name(desk: Desk)
     first = warm(desk)
     second = desk.registry.ensure_cluster(ClusterRequest(name="etl", size="large"), ti_id=TI).cluster.id
     make_ready(desk)
-    trigger, kwargs = started(operator(desk, cluster="etl", action="drain"))
+    trigger = started(operator(desk, cluster="etl", action="drain"))
     desk.pass_once()
-    assert sorted(kwargs["ids"]) == [first, second]
+    assert sorted(trigger.memo["ids"]) == [first, second]
     desk.store.change_cluster(trigger.cluster_id, _dead)
     with pytest.raises(TaskDeferred) as pause:
-        operator(desk, action="drain").resume(context(), event(trigger), **kwargs)
-    other, kwargs = deferred(pause)
+        operator(desk, action="drain").resume(context(), event(trigger))
+    other = deferred(pause)
     assert {trigger.cluster_id, other.cluster_id} == {first, second}
     desk.store.change_cluster(other.cluster_id, _dead)
-    assert operator(desk, action="drain").resume(context(), event(other), **kwargs)["outcome"] == "ended"
+    assert operator(desk, action="drain").resume(context(), event(other))["outcome"] == "ended"
 
 
 def _dead(state: Any, active: int, now: Any) -> Any:
@@ -271,8 +271,8 @@ def _dead(state: Any, active: int, now: Any) -> Any:
 
 def test_spark_cluster_operator_retry_of_an_end_waits_for_what_ends_already(desk: Desk) -> None:
     warm(desk)
-    first, _ = started(operator(desk, action="terminate"))
-    second, _ = started(operator(desk, action="terminate"))
+    first = started(operator(desk, action="terminate"))
+    second = started(operator(desk, action="terminate"))
     assert (first.cluster_id, first.goal) == (second.cluster_id, second.goal)
 
 

@@ -33,7 +33,7 @@ def test_cluster_trigger_shares_the_loop_of_the_tasks_that_wait_for_applications
     assert trigger(1).shared_stream_key() == app.shared_stream_key()
 
 
-@pytest.mark.parametrize("one", [trigger(4, Goal.OVER, max_blind_s=60.0), ClusterTrigger(cluster_id=4, conn_id="c")])
+@pytest.mark.parametrize("one", [trigger(4, Goal.OVER, max_blind_s=60.0, memo={"ids": [4, 5]}), ClusterTrigger(cluster_id=4, conn_id="c")])
 def test_cluster_trigger_serialize_round_trip_keeps_every_field(one: ClusterTrigger) -> None:
     from airflow.sdk.serde import deserialize, serialize
 
@@ -53,12 +53,12 @@ async def test_cluster_trigger_waits_beside_an_application_until_it_is_ready(des
     app = triggerer.start(Counted(app_id=app_id, generation=1, conn_id=CONN_ID, poll_s=FAST_S))
     await until(lambda: Counted.opened == 1)
     with capture_logs() as lines:
-        waits = triggerer.start(trigger(cluster_id))
+        waits = triggerer.start(trigger(cluster_id, memo={"outcome": "created"}))
         await until(lambda: any("is intent: no pass has created it yet" in said(line) for line in lines))
         desk.pass_once()
         desk.pass_once()
         event = await asyncio.wait_for(waits, LONG_S)
-    assert event == {"cluster_id": cluster_id, "outcome": "reached", "message": ""}
+    assert event == {"cluster_id": cluster_id, "outcome": "reached", "message": "", "memo": {"outcome": "created"}}
     assert Counted.opened == 1
     assert not app.done()
     await triggerer.stop(app)
