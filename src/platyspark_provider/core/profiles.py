@@ -264,7 +264,7 @@ def _read_profiles(found: Mapping[str, Any], targets: Mapping[str, Target]) -> d
         if profile.target not in targets:
             raise invalid(("profiles", name, "target"), f"no target {profile.target!r}.", did_you_mean(profile.target, targets))
         if profile.dedicated and profile.pool.min:
-            hint = "Leave one of them out: a dedicated cluster is made for one application and ends with it."
+            hint = "Leave one of them out: a dedicated cluster is made for one application alone."
             raise invalid(("profiles", name, "pool"), "min keeps clusters up, but the profile is dedicated.", hint)
     return profiles
 

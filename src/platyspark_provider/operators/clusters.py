@@ -25,7 +25,7 @@ class SparkCluster:
     :param workers: machines beside the master: a number, or at least and at most as load asks for.
     :param spot: share of them on spot capacity, 0 to 1; one always stays on demand.
     :param idle_timeout: time without work after which it ends: timedelta, "15m" or "PT15M".
-    :param dedicated: for one application alone; it ends with it.
+    :param dedicated: for one application alone: each one makes its own.
     :param profile: what it starts from; None: the profile of its name, else `shared`.
     :raises InvalidRequest: a value makes no sense; what has to fit the profile is checked when the task runs.
     """

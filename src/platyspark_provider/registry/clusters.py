@@ -61,7 +61,7 @@ class ClusterDesk:
         resolved = resolve_cluster(request, self._profiles(), team=team, team_of_task=team_of_task)
         if resolved.spec.dedicated:
             raise InvalidRequest(
-                f"Cluster {resolved.spec.name!r} is dedicated: each application makes its own, and it ends with it.",
+                f"Cluster {resolved.spec.name!r} is dedicated: each application makes its own.",
                 hint="Give it to an application, or leave dedicated out to have one that is shared.",
                 field="cluster.dedicated",
             )

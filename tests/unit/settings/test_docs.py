@@ -1,8 +1,10 @@
 """Generated pages are those of the code as it is."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -30,3 +32,15 @@ def test_profiles_page_shows_yaml_that_is_accepted() -> None:
     assert blocks
     for block in blocks:
         profiles_from_text(block.split("```")[0])
+
+
+def test_dags_page_shows_dags_that_airflow_takes() -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    blocks = [block.split("```")[0] for block in (DOCS / "dags.md").read_text(encoding="utf-8").split("```python\n")[1:]]
+    dags = [block for block in blocks if "with DAG(" in block]
+    assert dags
+    for block in dags:
+        names: dict[str, Any] = {}
+        exec(re.sub(r"^(with DAG\(.*\)):$", r"\1 as written:", block, flags=re.MULTILINE), names)
+        assert DagSerialization.to_dict(names["written"])["dag"]["tasks"]
