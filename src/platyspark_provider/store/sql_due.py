@@ -126,7 +126,7 @@ def read_awaited(connection: sa.Connection) -> tuple[Awaited, ...]:
 def read_snapshot(connection: sa.Connection, *, policy: Policy) -> Snapshot:
     """Return live applications and ends of the last days that nobody took; in a fixed number of statements."""
     now = database_now(connection)
-    places = read_places(connection, None, policy=policy)
+    places = places_in_queue(read_view(connection, None), policy=policy, now=now)
     is_current = sa.and_(attempt.c.app_id == app.c.id, attempt.c.generation == app.c.generation)
     statement = (
         sa.select(

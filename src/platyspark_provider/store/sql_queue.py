@@ -107,12 +107,14 @@ def read_view(connection: sa.Connection, app_id: int | None) -> QueueView:
     pools = sorted({one.pool_key for one in queue if one.pool_key is not None and one.cluster_id is None})
     on = sorted({one.cluster_id for one in queue if one.cluster_id is not None})
     is_member = sa.and_(cluster.c.cluster_key.in_(pools), cluster.c.live_key.is_not(None))
-    clusters = read_clusters(connection, sa.or_(is_member, cluster.c.id.in_(on)))
+    clusters = {c.id: c for c in read_clusters(connection, sa.or_(is_member, cluster.c.id.in_(on)))}
+    if not pools:
+        return QueueView(queue=queue, clusters=clusters)
     return QueueView(
         queue=queue,
         specs=_specs(connection, pools),
-        clusters={c.id: c for c in clusters},
-        active=read_active(connection, [c.id for c in clusters]),
+        clusters=clusters,
+        active=read_active(connection, list(clusters)),
         teams=read_team_apps(connection),
         targets=read_target_clusters(connection),
     )
