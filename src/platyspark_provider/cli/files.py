@@ -29,6 +29,10 @@ class LocalFiles:
         except ArtifactMissing as error:
             raise ArtifactMissing(error.message, hint="A relative path starts at the current folder.", **error.fields) from error
 
+    def main_class_of(self, jar: Artifact) -> str | None:
+        """Return the class that a local jar's manifest names; None for an address."""
+        return self._files.main_class_of(jar)
+
     @property
     def paths(self) -> Mapping[str, Path]:
         """Return where each local file is, by sha256."""

@@ -9,7 +9,7 @@ from platyspark_provider.core.records import AppDetail
 from platyspark_provider.core.states import AppPhase, LogState
 from platyspark_provider.errors import SparkAppFailed
 
-PAUSE_S = 2.0
+PAUSE_S = 1.0
 
 
 def follow(

@@ -4,12 +4,12 @@ from argparse import Namespace
 
 from platyspark_provider.cli.following import follow, require_success
 from platyspark_provider.cli.output import print_text
-from platyspark_provider.cli.running import command, open_store, say
+from platyspark_provider.cli.running import command, say
+from platyspark_provider.cli.site import open_site
 from platyspark_provider.core.records import AppDetail
 from platyspark_provider.core.states import LogState
 from platyspark_provider.errors import InvalidRequest, NotFound
 from platyspark_provider.hooks.clock import SystemClock
-from platyspark_provider.settings import load_settings
 
 
 @command
@@ -17,12 +17,12 @@ def logs(args: Namespace) -> None:
     """Print the log; with -f after the end, which exits 1 if that was no success."""
     if args.tail < 0:
         raise InvalidRequest(f"--tail is {args.tail}.", hint="Give a number of lines, or 0 for all that is kept.")
-    with open_store() as store:
-        detail = store.detail(args.app_id, args.generation)
+    with open_site() as site:
+        detail = site.public.app(args.app_id, args.generation)
         generation = detail.attempt.generation
         if args.follow:
-            wait_s = load_settings().log_wait
-            detail = follow(lambda: store.detail(args.app_id, generation), say, clock=SystemClock(), log_wait_s=wait_s)
+            wait_s = site.settings.log_wait
+            detail = follow(lambda: site.public.app(args.app_id, generation), say, clock=SystemClock(), log_wait_s=wait_s)
     try:
         print_log(detail, args.tail)
     finally:

@@ -10,19 +10,25 @@ from platyspark_provider.cli.running import say
 
 Row = Mapping[str, Any]
 _WIDE = 10_000
-_SECRETS = ("secret", "password", "token", "credential", "access.key", "access_key", "private")
-MASK = "***"
 
 
-def print_rows(rows: Sequence[Row], output: str, *, columns: Sequence[str] = (), empty: str = "Nothing found.") -> None:
+def print_rows(
+    rows: Sequence[Row],
+    output: str,
+    *,
+    columns: Sequence[str] = (),
+    empty: str = "Nothing found.",
+    documents: Sequence[Row] | None = None,
+) -> None:
     """Print a list.
 
     :param columns: what tables show; JSON and YAML hold every value. Empty: all.
     :param empty: said on stderr where a table would have no line.
+    :param documents: what JSON and YAML hold in place of the rows.
     """
     match output:
         case "json" | "yaml":
-            _print_document([plain(row) for row in rows], output)
+            _print_document([plain(row) for row in (rows if documents is None else documents)], output)
         case _ if not rows:
             say(empty)
         case _:
@@ -61,11 +67,6 @@ def plain(value: Any) -> Any:
 def moment(at: datetime | None) -> str:
     """Return a time for people; empty for none."""
     return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def masked(values: Mapping[str, str]) -> dict[str, str]:
-    """Return settings with the values of keys that look secret hidden."""
-    return {key: MASK if any(word in key.lower() for word in _SECRETS) else value for key, value in values.items()}
 
 
 def _cell(value: Any) -> str:

@@ -6,9 +6,10 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from platyspark_provider.cli.output import masked, print_object, print_rows
-from platyspark_provider.cli.running import command, quiet
-from platyspark_provider.cli.site import PROFILES_LOG, profiles_file
+from platyspark_provider.cli.output import print_object, print_rows
+from platyspark_provider.cli.running import command
+from platyspark_provider.cli.site import content_of, profiles_file
+from platyspark_provider.core.masking import hidden, masked
 from platyspark_provider.core.profiles import Profile, Profiles
 from platyspark_provider.core.strict_mapping import did_you_mean
 from platyspark_provider.errors import NotFound
@@ -40,7 +41,7 @@ def check(args: Namespace) -> None:
     settings = load_settings()
     path = Path(args.file)
     file = ProfilesFile(path, environment=settings.environment, artifacts=settings.artifacts or None)
-    found = _content(file)
+    found = content_of(file)
     facts = {
         "file": str(path),
         "environment": found.environment,
@@ -52,15 +53,7 @@ def check(args: Namespace) -> None:
 
 
 def _current() -> Profiles:
-    return _content(profiles_file(load_settings()))
-
-
-def _content(file: ProfilesFile) -> Profiles:
-    with quiet(PROFILES_LOG):
-        error = file.error
-    if error is not None:
-        raise error
-    return file.current()
+    return content_of(profiles_file(load_settings()))
 
 
 def _line(profile: Profile) -> dict[str, Any]:
@@ -90,7 +83,7 @@ def _values(profile: Profile) -> Iterator[dict[str, Any]]:
 
 def _by_key(profile: Profile, name: str, values: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Yield settings one by one, each with its own source; environment variables only by name."""
-    shown = dict.fromkeys(values, "***") if name == "env_vars" else masked(values)
+    shown = hidden(values) if name == "env_vars" else masked(dict(values))
     for key, value in shown.items():
         yield {"key": f"{name}.{key}", "value": value, "source": profile.source_of(f"{name}.{key}")}
 

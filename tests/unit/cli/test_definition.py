@@ -9,6 +9,8 @@ import sys
 from platyspark_provider.cli.definition import get_cli_commands
 
 COMMANDS = {
+    "apps": ["list", "get", "submit", "cancel", "restart", "logs", "why"],
+    "clusters": ["list", "get", "ensure", "drain", "terminate"],
     "profiles": ["list", "show", "check"],
     "tokens": ["create", "list", "revoke"],
     "doctor": [],

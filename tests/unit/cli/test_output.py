@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from platyspark_provider.cli.output import masked, print_object, print_rows
+from platyspark_provider.cli.output import print_object, print_rows
 
 ROWS = [
     {"id": 7, "name": "[bold]a[/bold]", "at": datetime(2026, 11, 25, 12, tzinfo=UTC), "done": True, "tags": ("x", "y"), "spec": {"k": 1}},
@@ -59,12 +59,3 @@ def test_print_rows_nothing_is_no_data_but_a_message(output: str, out: str, caps
 def test_print_object_for_people_is_a_line_per_value(capsys: pytest.CaptureFixture[str]) -> None:
     print_object({"id": 7, "spec": {"a": 1, "b": (1, 2)}}, "plain")
     assert capsys.readouterr().out == "id    7\nspec  a=1, b=1, 2\n"
-
-
-def test_masked_hides_the_values_of_keys_that_look_secret() -> None:
-    conf = {"spark.sql.shuffle.partitions": "8", "spark.hadoop.fs.s3a.secret.key": "x", "spark.ssl.keyPassword": "y"}
-    assert masked(conf) == {
-        "spark.sql.shuffle.partitions": "8",
-        "spark.hadoop.fs.s3a.secret.key": "***",
-        "spark.ssl.keyPassword": "***",
-    }
