@@ -1,14 +1,19 @@
 """The doctor's AWS checks against a server that answers as AWS does: what it denies, what is full, what IAM simulates."""
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
+import platyspark_provider
 from platyspark_provider.cli.doctor.aws_checks import aws_checks
-from platyspark_provider.cli.doctor.aws_site import sites_of
+from platyspark_provider.cli.doctor.aws_permissions import EMR_CALLS, EMR_IMPLIED, needed
+from platyspark_provider.cli.doctor.aws_site import Caller, sites_of
 from platyspark_provider.cli.doctor.checks import Finding, Process, run_checks
 from platyspark_provider.core.profiles import profiles_from_mapping
 from tests.unit.backends.aws_server import Answer, free_port, refused, serve
@@ -193,3 +198,33 @@ def test_aws_without_credentials_says_how_to_give_them(monkeypatch: pytest.Monke
     (found,) = look("aws")
     assert (found.status.value, "gives no AWS credentials" in found.found) == ("fail", True)
     assert found.fix.startswith("airflow connections add aws_eu --conn-type aws")
+
+
+_S3_ACTIONS = {
+    "get_object": "GetObject",
+    "head_object": "GetObject",
+    "put_object": "PutObject",
+    "upload_fileobj": "PutObject",
+    "get_paginator": "ListBucket",
+}
+
+
+def test_permissions_cover_every_call_of_ours_and_no_other_of_emr() -> None:
+    source = Path(platyspark_provider.__file__).parent
+    code = "\n".join(path.read_text() for folder in ("backends", "packaging") for path in sorted((source / folder).glob("*.py")))
+    emr = {"".join(word.title() for word in name.split("_")) for name in re.findall(r"_(?:mutating|reading)\.([a-z_]+)\(", code)}
+    s3 = {_S3_ACTIONS[name] for name in re.findall(r"s3(?:_client)?\.([a-z_]+)\(", code)}
+
+    (site,) = sites_of(profiles_from_mapping({"artifacts": "s3://files/spark"})).values()
+    site.__dict__["_hook_and_session"] = (None, SimpleNamespace(region_name="eu-west-1"))
+    caller = Caller(account="111122223333", arn="arn:aws:iam::111122223333:user/u")
+    wanted = needed(site, caller, Process.TRIGGERER)
+    actions = {action for want in wanted for action in want.actions}
+
+    assert {name.removeprefix("elasticmapreduce:") for name in actions if name.startswith("elasticmapreduce:")} == emr | {*EMR_IMPLIED}
+    assert emr == {*EMR_CALLS}
+    assert {name.removeprefix("s3:") for name in actions if name.startswith("s3:")} == s3
+    assert ("s3:ListBucket", "arn:aws:s3:::files", "spark/logs/") in [
+        (w.actions[0], w.resource, w.context.get("s3:prefix")) for w in wanted
+    ]
+    assert needed(site, caller, Process.API_SERVER) == []

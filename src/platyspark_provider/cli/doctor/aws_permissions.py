@@ -8,19 +8,22 @@ from platyspark_provider.cli.doctor.aws_site import Caller, TargetSite
 from platyspark_provider.cli.doctor.checks import Finding, Process, Status
 from platyspark_provider.errors import PlatySparkError
 
-_READ_EMR = ("ListClusters", "DescribeCluster", "ListSteps")
-_WRITE_EMR = (
+EMR_CALLS = (
+    "ListClusters",
+    "DescribeCluster",
+    "ListSteps",
     "RunJobFlow",
     "AddJobFlowSteps",
     "CancelSteps",
     "TerminateJobFlows",
     "SetTerminationProtection",
-    "PutAutoTerminationPolicy",
-    "AddTags",
 )
-_EMR = tuple(f"elasticmapreduce:{name}" for name in (*_READ_EMR, *_WRITE_EMR))
+EMR_IMPLIED = ("AddTags", "PutAutoTerminationPolicy", "PutManagedScalingPolicy")
+"""Not called, but asked for by RunJobFlow when its request holds tags or such a policy."""
+_EMR = tuple(f"elasticmapreduce:{name}" for name in (*EMR_CALLS, *EMR_IMPLIED))
 _ARTIFACTS = ("s3:GetObject", "s3:PutObject")
 _LOGS = ("s3:GetObject",)
+_LIST = ("s3:ListBucket",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,10 @@ def needed(site: TargetSite, caller: Caller, process: Process) -> list[Needed]:
         )
         wanted.append(Needed(actions=("iam:PassRole",), resource=resource, context={"iam:PassedToService": service}))
     if site.artifacts:
-        wanted.append(Needed(actions=_ARTIFACTS, resource=_s3_arn(arn, site.artifacts), context={}))
-    return wanted + [Needed(actions=_LOGS, resource=_s3_arn(arn, prefix), context={}) for prefix in site.log_prefixes]
+        wanted += _s3_needed(arn, site.artifacts, _ARTIFACTS)
+    for prefix in site.log_prefixes:
+        wanted += _s3_needed(arn, prefix, _LOGS)
+    return wanted
 
 
 def check_permissions(site: TargetSite, process: Process) -> Iterator[Finding]:
@@ -118,5 +123,11 @@ def _by_trial(site: TargetSite, check: str, error: PlatySparkError) -> Finding:
     return Finding(check=check, status=Status.OK, found=found)
 
 
-def _s3_arn(arn: str, prefix: str) -> str:
-    return f"{arn}:s3:::{prefix.split('://', 1)[1].rstrip('/')}/platyspark-doctor"
+def _s3_needed(arn: str, prefix: str, actions: tuple[str, ...]) -> list[Needed]:
+    """Return what is needed below a prefix; without the right to list, S3 hides whether an object is there."""
+    where = prefix.split("://", 1)[1].rstrip("/")
+    bucket, _, key = where.partition("/")
+    return [
+        Needed(actions=actions, resource=f"{arn}:s3:::{where}/platyspark-doctor", context={}),
+        Needed(actions=_LIST, resource=f"{arn}:s3:::{bucket}", context={"s3:prefix": f"{key}/" if key else ""}),
+    ]
