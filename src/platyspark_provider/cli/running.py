@@ -40,7 +40,7 @@ def command(body: Command) -> Command:
         except KeyboardInterrupt as error:
             raise SystemExit(_INTERRUPTED) from error
         except Exception as error:
-            if not _is_database_error(error):
+            if not is_database_error(error):
                 raise
             raise _exit(_database_sentence(error), UNAVAILABLE) from error
 
@@ -106,7 +106,8 @@ def _sentence(error: PlatySparkError) -> str:
     return f"{error.message}\nHint: {error.hint}" if error.hint else error.message
 
 
-def _is_database_error(error: Exception) -> bool:
+def is_database_error(error: Exception) -> bool:
+    """Tell whether the metadata database is what failed."""
     from sqlalchemy.exc import SQLAlchemyError
 
     return isinstance(error, SQLAlchemyError)

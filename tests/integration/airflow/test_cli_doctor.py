@@ -1,6 +1,5 @@
 """`airflow platyspark doctor` against real pieces: Airflow's database, our api-server, emrsim and moto, each broken in turn."""
 
-import json
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -301,4 +300,15 @@ def test_doctor_on_postgresql_names_it(postgres_engine: Any, monkeypatch: pytest
     (database,) = found(said, "database")
     assert (database["status"], database["found"].startswith("PostgreSQL ")) == ("ok", True)
     assert found(said, "schema")[0]["status"] == "fail"  # these tables were made without a version
-    assert json.loads(said.out)
+
+
+def test_doctor_without_the_database_names_the_command_in_each_of_its_checks(monkeypatch: pytest.MonkeyPatch, airflow_db: None) -> None:
+    import sqlalchemy as sa
+    from airflow import settings
+
+    monkeypatch.setattr(settings, "engine", sa.create_engine("sqlite:////nowhere/at/all.db"))
+    said = doctor(process="api-server")
+    for check in ("database", "schema", "clock", "passes"):
+        (gone,) = found(said, check)
+        assert (gone["status"], "airflow db check" in gone["fix"]) == ("fail", True), gone
+    assert found(said, "airflow")[0]["status"] == "ok"

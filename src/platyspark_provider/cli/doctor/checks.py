@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from platyspark_provider.cli.running import is_database_error
 from platyspark_provider.errors import PlatySparkError
 
 CHECK_DEADLINE_S = 20.0
@@ -88,10 +89,10 @@ def _run(check: Check, deadline_s: float) -> Sequence[Finding]:
 
 _HANGS = "Look at the network between this machine and what the check asks; a firewall that drops packets looks like this."
 
+_DATABASE = "airflow db check (and look at [database] sql_alchemy_conn)"
+
 
 def _broken(check: Check, error: Exception) -> Finding:
     cause = str(getattr(error, "orig", None) or error).strip().splitlines() or [""]
-    found = f"{type(error).__name__}: {cause[0]}"
-    return Finding(
-        check=check.name, status=Status.FAIL, found=found, fix="Read the message; if it does not help, report it with this line."
-    )
+    fix = _DATABASE if is_database_error(error) else "Read the message; if it does not help, report it with this line."
+    return Finding(check=check.name, status=Status.FAIL, found=f"{type(error).__name__}: {cause[0]}", fix=fix)
