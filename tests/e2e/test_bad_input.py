@@ -76,7 +76,9 @@ def test_wrong_token_names_the_command_that_makes_one_and_the_next_try_runs(stac
         command = re.search(r"airflow (platyspark tokens create) NAME (--scopes [a-z,]+)", log)
         assert command is not None, log
         made = stack.airflow(*shlex.split(f"{command[1]} e2e-mended {command[2]} --output json"))
-        secret = json.loads(made.stdout[made.stdout.index("[{") :])[0]["secret"]
+        rows = re.search(r"^\[\s*\{.*\}\s*\]$", made.stdout, re.MULTILINE | re.DOTALL)
+        assert rows is not None, made.stdout
+        secret = json.loads(rows[0])[0]["secret"]
         api.call("PATCH", "/connections/e2e_token", body={**connection, "password": secret})
         assert api.wait_for_run("refused", run) == "success"
         assert api.xcom("refused", run, "run")["generation"] == 1

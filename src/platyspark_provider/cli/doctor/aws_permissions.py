@@ -18,8 +18,10 @@ EMR_CALLS = (
     "TerminateJobFlows",
     "SetTerminationProtection",
 )
-EMR_IMPLIED = ("AddTags", "PutAutoTerminationPolicy", "PutManagedScalingPolicy")
+EMR_IMPLIED = ("AddTags", "PutAutoTerminationPolicy")
 """Not called, but asked for by RunJobFlow when its request holds tags or such a policy."""
+_OWN = "platyspark:installation"
+"""Every cluster of ours wears this tag; a policy may allow what is done to such clusters alone."""
 _EMR = tuple(f"elasticmapreduce:{name}" for name in (*EMR_CALLS, *EMR_IMPLIED))
 _ARTIFACTS = ("s3:GetObject", "s3:PutObject")
 _LOGS = ("s3:GetObject",)
@@ -40,7 +42,8 @@ def needed(site: TargetSite, caller: Caller, process: Process) -> list[Needed]:
     if process is Process.API_SERVER:
         return []
     arn, account, region = f"arn:{caller.partition}", caller.account, site.region
-    wanted = [Needed(actions=_EMR, resource=f"{arn}:elasticmapreduce:{region}:{account}:cluster/*", context={})]
+    tagged = {f"elasticmapreduce:{where}/{_OWN}": "doctor" for where in ("RequestTag", "ResourceTag")}
+    wanted = [Needed(actions=_EMR, resource=f"{arn}:elasticmapreduce:{region}:{account}:cluster/*", context=tagged)]
     for role in sorted({name for profile in site.profiles for name in (profile.service_role, profile.instance_profile)}):
         resource = role if role.startswith("arn:") else f"{arn}:iam::{account}:role/{role}"
         service = (
@@ -48,9 +51,12 @@ def needed(site: TargetSite, caller: Caller, process: Process) -> list[Needed]:
         )
         wanted.append(Needed(actions=("iam:PassRole",), resource=resource, context={"iam:PassedToService": service}))
     if site.artifacts:
-        wanted += _s3_needed(arn, site.artifacts, _ARTIFACTS)
+        wanted.append(Needed(actions=_ARTIFACTS, resource=_object(arn, site.artifacts), context={}))
     for prefix in site.log_prefixes:
-        wanted += _s3_needed(arn, prefix, _LOGS)
+        bucket, _, key = prefix.split("://", 1)[1].rstrip("/").partition("/")
+        listed = {"s3:prefix": f"{key}/" if key else ""}
+        wanted.append(Needed(actions=_LOGS, resource=_object(arn, prefix), context={}))
+        wanted.append(Needed(actions=_LIST, resource=f"{arn}:s3:::{bucket}", context=listed))
     return wanted
 
 
@@ -123,11 +129,5 @@ def _by_trial(site: TargetSite, check: str, error: PlatySparkError) -> Finding:
     return Finding(check=check, status=Status.OK, found=found)
 
 
-def _s3_needed(arn: str, prefix: str, actions: tuple[str, ...]) -> list[Needed]:
-    """Return what is needed below a prefix; without the right to list, S3 hides whether an object is there."""
-    where = prefix.split("://", 1)[1].rstrip("/")
-    bucket, _, key = where.partition("/")
-    return [
-        Needed(actions=actions, resource=f"{arn}:s3:::{where}/platyspark-doctor", context={}),
-        Needed(actions=_LIST, resource=f"{arn}:s3:::{bucket}", context={"s3:prefix": f"{key}/" if key else ""}),
-    ]
+def _object(arn: str, prefix: str) -> str:
+    return f"{arn}:s3:::{prefix.split('://', 1)[1].rstrip('/')}/platyspark-doctor"
