@@ -11,6 +11,8 @@ from platyspark_provider.core.records import (
     Claim,
     ClaimRequest,
     ClusterAssigned,
+    ClusterObserved,
+    CreateEnded,
     CreateIntended,
     SendEnded,
     SendIntended,
@@ -443,6 +445,23 @@ def test_worker_moves_its_own_application_and_its_cluster(world: World) -> None:
     assert created.cluster is not None
     assert created.cluster.phase.value == "creating"
     world.registry.release([claim, Claim(kind="app", id=app_id, epoch=epoch)], ti_id="ti-1")
+    assert world.registry.claim([ClaimRequest(kind="app", id=app_id)], holder="somebody else")[0].epoch == epoch + 1
+
+
+def test_worker_whose_application_has_left_a_cluster_still_gives_its_leases_back(world: World) -> None:
+    app_id = world.submit().app.id
+    epoch = world.claim(app_id, ti_id="ti-1")
+    first = world.record(ClusterAssigned(app_id=app_id, generation=1, epoch=epoch), ti_id="ti-1").cluster
+    assert first is not None
+    (claim,) = world.registry.claim([ClaimRequest(kind="cluster", id=first.id)], holder=HOLDER, ti_id="ti-1")
+    assert claim.epoch is not None
+    world.record(CreateIntended(cluster_id=first.id, epoch=claim.epoch, nonce="n"), ti_id="ti-1")
+    world.record(CreateEnded(cluster_id=first.id, epoch=claim.epoch, result="created", external_id="j-1"), ti_id="ti-1")
+    world.record(ClusterObserved(cluster_id=first.id, epoch=claim.epoch, state="dead", raw_state="TERMINATED"))
+    second = world.record(ClusterAssigned(app_id=app_id, generation=1, epoch=epoch), ti_id="ti-1").cluster
+    assert second is not None
+    assert second.id != first.id
+    world.registry.release([Claim(kind="app", id=app_id, epoch=epoch), claim], ti_id="ti-1")
     assert world.registry.claim([ClaimRequest(kind="app", id=app_id)], holder="somebody else")[0].epoch == epoch + 1
 
 

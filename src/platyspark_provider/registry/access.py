@@ -62,6 +62,15 @@ class TaskAccess:
             if (row.kind, row.id) not in own:
                 raise NotAllowed(f"{row.kind} {row.id} is not one of {task.dag_id}/{task.task_id}.", reason="not_yours")
 
+    def own_claims(self, claims: Sequence[Claim], task: TaskFacts) -> list[Claim]:
+        """Return what of these the task may give back; raises `NotAllowed` for an application that is not its own.
+
+        A cluster that its application has left since the claim is no longer its own: that lease runs out by itself.
+        """
+        self.must_own_rows([claim for claim in claims if claim.kind == "app"], task)
+        own = {app.cluster_id for app in self.own_apps(task)}
+        return [claim for claim in claims if claim.kind == "app" or claim.id in own]
+
 
 def is_live(task: TaskFacts) -> bool:
     """Tell whether the try is the current one and still works."""

@@ -246,7 +246,7 @@ class RegistryService(ClusterVerbs):
         if ti_id is None:
             self._caller.require("reconciler")
         else:
-            self._access.must_own_rows(claims, self._access.task(ti_id))
+            claims = self._access.own_claims(claims, self._access.task(ti_id))
         self._store.release(claims)
 
     def record(self, records: Sequence[Record], *, ti_id: str | None = None) -> tuple[RecordAnswer, ...]:
