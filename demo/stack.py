@@ -1,6 +1,7 @@
 """A real Airflow on loopback with emrsim beside it, in one folder: started, watched, hurt and stopped by process id."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -233,7 +234,10 @@ class Stack:
 
     def _make_token(self, keys: Mapping[str, str]) -> str:
         answer = self.airflow("platyspark", "tokens", "create", "stack", "--scopes", TOKEN_SCOPES, "--output", "json")
-        token = str(json.loads(answer.stdout[answer.stdout.index("[{") :])[0]["secret"])
+        found = re.search(r'"secret": "([^"]+)"', answer.stdout)
+        if found is None:
+            raise StackError(f"no token was made; the command says: {answer.stdout[-1000:]} {answer.stderr[-1000:]}")
+        token = found[1]
         save_secrets(self.home / "secrets.json", {**keys, "token": token})
         self._on_step("token")
         return token
