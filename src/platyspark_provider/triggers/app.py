@@ -57,9 +57,7 @@ class AppTrigger(StreamTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Item]) -> AsyncIterator[TriggerEvent]:
         """Look at each snapshot for this application; return right after the event (else Airflow calls `on_kill`)."""
-        rule = WaitRule(
-            poll_s=self.poll_s, log_wait_s=self.log_wait_s, max_blind_s=self.max_blind_s, log_on_success=self.log_on_success
-        )
+        rule = WaitRule(poll_s=self.poll_s, log_wait_s=self.log_wait_s, max_blind_s=self.max_blind_s, log_on_success=self.log_on_success)
         steps = wait_for_app(self.app_id, self.generation, rule=rule)
         next(steps)
         cached = last_sighted(self.shared_stream_key())

@@ -72,6 +72,8 @@ def test_result_from_log_up_to_its_limit_is_taken_and_one_byte_more_is_not() -> 
     assert result_from_log(f'platyspark-result: {{"a": "{"ü" * (room // 2 + 1)}"}}') is None
 
 
-@pytest.mark.parametrize(("result", "missing"), [(None, ("rows", "max_day")), ({"rows": None}, ("max_day",)), ({"rows": 1, "max_day": 2}, ())])
+@pytest.mark.parametrize(
+    ("result", "missing"), [(None, ("rows", "max_day")), ({"rows": None}, ("max_day",)), ({"rows": 1, "max_day": 2}, ())]
+)
 def test_missing_metrics_are_those_the_job_did_not_report(result: Any, missing: tuple[str, ...]) -> None:
     assert missing_metrics(("rows", "max_day"), result) == missing
