@@ -7,15 +7,19 @@ import shutil
 import sys
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from demo import flights
 from demo.airflow_api import RUN_ENDED
 from demo.installation import BUCKET, PROJECT, demo_stack
+from demo.jar import build_jar
 from demo.memory import MemoryPeak
 from demo.processes import StackError
 from demo.stack import Stack, end_leftovers
@@ -23,6 +27,7 @@ from demo.stack import Stack, end_leftovers
 HOME = PROJECT / ".cache" / "demo-check"
 RAM_MB = 4000
 RUN_LIMIT_S = 600.0
+BUSY = 100
 
 
 @dataclass(slots=True)
@@ -51,10 +56,14 @@ def check() -> int:
     stack = demo_stack(HOME, on_step=report.tell)
     began = time.monotonic()
     try:
+        with _timed(report, "Maven's build of the Scala job"):
+            build_jar()
         with MemoryPeak(stack.processes) as memory, stack:
             report.tell(f"first page after {time.monotonic() - began:.0f} s")
             _check_flight_delays(stack, report)
             _check_broken(stack, report)
+            _check_two_dags(stack, report)
+            _check_jar(stack, report)
         _check_memory(memory, report)
         report.expect("processes left after the stop", found=len(stack.processes()), wanted=0)
     except StackError as error:
@@ -94,6 +103,39 @@ def _check_broken(stack: Stack, report: Report) -> None:
         report.expect(f"error card in the task's log names {words}", found=words in log, wanted=True)
     report.expect("clusters created (RunJobFlow calls)", found=len(stack.emr.journal(operation="RunJobFlow")), wanted=1)
     report.expect("Spark applications run", found=len(stack.emr.applications()), wanted=2)
+
+
+def _check_two_dags(stack: Stack, report: Report) -> None:
+    """Both DAGs at the same moment, three mapped tasks each, on a cluster that nobody has asked for yet."""
+    dags = {"two_dags_one_cluster_delays": "delays", "two_dags_one_cluster_routes": "routes"}
+    with _timed(report, "two_dags_one_cluster"):
+        for dag in dags:
+            stack.api.wait_for_dag(dag)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            runs = dict(zip(dags, pool.map(stack.api.trigger, dags), strict=True))
+        for dag, run_id in runs.items():
+            stack.api.wait_for_run(dag, run_id, seconds=RUN_LIMIT_S)
+    tasks = [one for dag, run_id in runs.items() for one in stack.api.tasks(dag, run_id)]
+    report.expect("two DAGs at once: green tasks", found=sum(one["state"] == "success" for one in tasks), wanted=6)
+    created = stack.emr.journal(operation="RunJobFlow")
+    report.expect("clusters created for them", found=sum("/airports/" in str(call["request"]["Name"]) for call in created), wanted=1)
+    results = [
+        stack.api.xcom(dag, run_id, dags[dag], map_index=index) for dag, run_id in runs.items() for index in range(len(flights.ORIGINS))
+    ]
+    report.expect("clusters they ran on", found=len({one["cluster_id"] for one in results}), wanted=1)
+    report.expect("flights counted by the three Python jobs", found=sum(one["flights"] for one in results[:3]), wanted=flights.FLIGHTS)
+    report.expect("routes returned by the three SQL jobs", found=sum(one["rows"] for one in results[3:]), wanted=len(_routes()))
+
+
+def _check_jar(stack: Stack, report: Report) -> None:
+    with _timed(report, "busy_routes"):
+        run_id, _ = _run(stack, "busy_routes", "routes")
+    busy = sorted(count for count in _routes().values() if count >= BUSY)
+    report.expect("busy_routes (Scala, built by Maven)", found=stack.api.run_state("busy_routes", run_id), wanted="success")
+    result = stack.api.xcom("busy_routes", run_id, "routes")
+    report.expect("routes it reports (counted again in Python)", found=result.get("rows"), wanted=len(busy))
+    report.expect("flights of the busiest one", found=result.get("flights"), wanted=busy[-1])
+    report.expect("what the next task made of it", found=str(busy[-1]) in stack.api.xcom("busy_routes", run_id, "tell"), wanted=True)
 
 
 def _check_memory(memory: MemoryPeak, report: Report) -> None:
@@ -138,10 +180,21 @@ def _keys(s3: Any, prefix: str) -> list[str]:
     return [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])]
 
 
-def _expected_rows() -> int:
-    """Count the pairs of month and airline in the package's own file, without Spark."""
+def _rows() -> Iterator[dict[str, str]]:
+    """Read the package's own file, without Spark."""
     with zipfile.ZipFile(flights.data_folder() / "flights.csv.zip") as archive, archive.open("flights.csv") as raw:
-        return len({(row["month"], row["carrier"]) for row in csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8"))})
+        yield from csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8"))
+
+
+def _expected_rows() -> int:
+    """Count the pairs of month and airline."""
+    return len({(row["month"], row["carrier"]) for row in _rows()})
+
+
+@cache
+def _routes() -> Counter[tuple[str, str]]:
+    """Count the flights of each route."""
+    return Counter((row["origin"], row["dest"]) for row in _rows())
 
 
 def _broken_line() -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 TABLES = ("weather.csv", "planes.csv", "airlines.csv", "airports.csv")
 FLIGHTS = 336_776
+ORIGINS = ("EWR", "JFK", "LGA")
 
 
 def data_folder() -> Path:

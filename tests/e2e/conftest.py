@@ -17,6 +17,9 @@ targets:
 profiles:
   shared:
     log_uri: s3://platyspark/logs
+  herd:
+    log_uri: s3://platyspark/logs
+    step_concurrency: 20
 """
 
 

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from demo.airflow_api import AirflowApi
+from demo.processes import wait_for
 from demo.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -19,6 +20,23 @@ def test_seven_lines_with_own_file_succeed_and_say_what_ran(stack: Stack, api: A
     assert result["cluster_id"].startswith("j-")
     assert result["external_id"].startswith("s-")
     assert result["duration_s"] > 0
+
+
+def test_twenty_tasks_deferred_at_once_share_one_new_cluster(stack: Stack, api: AirflowApi):
+    """No driver runs for them: what counts is who created what, and twenty drivers would not fit on the machine."""
+    script = stack.emr.script_steps(cluster=r".*/herd/.*", duration_s=600)
+    try:
+        run = api.trigger("herd")
+        wait_for("20 deferred tasks", lambda: sum(task["state"] == "deferred" for task in api.tasks("herd", run)) == 20, seconds=180)
+        stack.emr.advance(600)
+        assert api.wait_for_run("herd", run) == "success"
+    finally:
+        stack.emr.run_steps_for_real(script)
+    created = [call for call in stack.emr.journal(operation="RunJobFlow") if "/herd/" in call["request"]["Name"]]
+    assert len(created) == 1
+    results = [api.xcom("herd", run, "run", map_index=index) for index in range(20)]
+    assert len({result["cluster_id"] for result in results}) == 1
+    assert len({result["external_id"] for result in results}) == 20
 
 
 def test_user_error_fails_once_with_the_card(stack: Stack, api: AirflowApi):

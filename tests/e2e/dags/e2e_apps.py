@@ -29,3 +29,6 @@ with DAG("five"):
     SparkAppOperator.partial(task_id="run", application="jobs/record.py", **QUICK).expand(
         args=[[DIR, f"{{{{ run_id }}}}-{i}", "0"] for i in range(5)]
     )
+
+with DAG("herd"):
+    SparkAppOperator.partial(task_id="run", application="jobs/count.py", cluster="herd").expand(args=[[str(i)] for i in range(20)])
