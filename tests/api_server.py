@@ -14,7 +14,7 @@ from platyspark_provider.client.wire import MOUNT
 from platyspark_provider.core.model import Token
 from platyspark_provider.core.tokens import hash_of_secret
 from platyspark_provider.plugin.api.app import create_app
-from platyspark_provider.plugin.api.services import Services
+from platyspark_provider.plugin.api.services import LoginLookup, Services, nobody
 from platyspark_provider.profiles_file import ProfilesFile
 from platyspark_provider.registry.identity import TaskLookup
 from platyspark_provider.registry.schema_gate import SchemaGate
@@ -25,7 +25,12 @@ SECRET = "plsp_test-secret"
 
 
 def make_services(
-    open_store: StoreFactory, tasks: TaskLookup, *, profiles: ProfilesFile | None = None, schema: str = "current"
+    open_store: StoreFactory,
+    tasks: TaskLookup,
+    *,
+    profiles: ProfilesFile | None = None,
+    schema: str = "current",
+    login: LoginLookup = nobody,
 ) -> Services:
     """Return services over a store, with an artifacts prefix."""
     return Services(
@@ -34,6 +39,7 @@ def make_services(
         profiles=profiles or ProfilesFile(None, artifacts="s3://artifacts/x"),
         settings=Settings(),
         schema=SchemaGate(lambda: schema),
+        login=login,
     )
 
 

@@ -24,6 +24,7 @@ from platyspark_provider.errors import NotAllowed, PermanentError, PlatySparkErr
 
 MOUNT = "/platyspark"
 PREFIX = "/api/v1"
+_NO_NUL = r"^[^\x00]*$"
 API_VERSION = 1  # grows with each change that an older api-server or client would misread
 CLIENT_HEADER = "X-PlatySpark-Client"
 TI_HEADER = "X-PlatySpark-TI"
@@ -69,11 +70,11 @@ class RecordBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseBody:
-    """A named lease to take or renew."""
+    """A named lease to take or renew; for a day at most."""
 
-    name: str
-    holder: str
-    seconds: float
+    name: Annotated[str, Field(min_length=1, max_length=190, pattern=_NO_NUL)]
+    holder: Annotated[str, Field(min_length=1, max_length=250, pattern=_NO_NUL)]
+    seconds: Annotated[float, Field(ge=0, le=86_400)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

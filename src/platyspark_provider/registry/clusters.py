@@ -2,7 +2,7 @@
 writes is an intent that a pass carries out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -132,17 +132,23 @@ class ClusterDesk:
             self.drain(cluster.id, actor="registry", reason=f"cluster {earlier[0].id} of that name came first")
             _refuse_beside(earlier, cluster.spec)
 
-    def drain(self, cluster_id: int, *, actor: str, reason: str) -> Cluster:
-        """Let a cluster take no more applications and end after the last one on it; asking again changes nothing."""
+    def drain(self, cluster_id: int, *, actor: str, reason: str, detail: Mapping[str, str] | None = None) -> Cluster:
+        """Let a cluster take no more applications and end after the last one on it; asking again changes nothing.
+
+        :param detail: what the event says beside actor and reason.
+        """
 
         def decide(state: ClusterState, active: int, now: datetime) -> ClusterState:
-            return wish_end(state, ClusterDesired.DRAINED, reason=reason, actor=actor, now=now)
+            return _signed(wish_end(state, ClusterDesired.DRAINED, reason=reason, actor=actor, now=now), detail)
 
         return self._store.change_cluster(cluster_id, decide)
 
-    def terminate(self, cluster_id: int, *, actor: str, reason: str, force: bool = False) -> Cluster:
+    def terminate(
+        self, cluster_id: int, *, actor: str, reason: str, force: bool = False, detail: Mapping[str, str] | None = None
+    ) -> Cluster:
         """Let a cluster end now; asking again changes nothing.
 
+        :param detail: what the event says beside actor and reason.
         :param force: with applications on it: they are asked to stop, and it ends after them. A crash in between leaves a
             cluster that takes none; asking again goes on.
         :raises ClusterInUse: there are some, without `force`.
@@ -151,7 +157,7 @@ class ClusterDesk:
         def decide(state: ClusterState, active: int, now: datetime) -> ClusterState:
             if active and not force and not state.cluster.phase.is_terminal:
                 raise _InUse
-            return wish_end(state, ClusterDesired.DOWN, reason=reason, actor=actor, now=now)
+            return _signed(wish_end(state, ClusterDesired.DOWN, reason=reason, actor=actor, now=now), detail)
 
         try:
             cluster = self._store.change_cluster(cluster_id, decide)
@@ -168,6 +174,10 @@ class ClusterDesk:
 
         with suppress(NotFound):  # another generation has begun elsewhere
             self._store.change_app(app.id, app.generation, decide)
+
+
+def _signed(state: ClusterState, detail: Mapping[str, str] | None) -> ClusterState:
+    return replace(state, events=tuple(replace(event, detail={**event.detail, **(detail or {})}) for event in state.events))
 
 
 def _in_use(cluster: Cluster, apps: tuple[App, ...]) -> ClusterInUse:

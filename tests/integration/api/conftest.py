@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import pytest
@@ -70,11 +70,11 @@ class ApiServer:
 
 
 @contextmanager
-def serve(app: Any) -> Iterator[str]:
-    """Serve an app in a thread, its lifespan included, and yield its address."""
+def serve(app: Any, *, lifespan: Literal["on", "off"] = "on") -> Iterator[str]:
+    """Serve an app in a thread and yield its address."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_config=None, ws="none"))
+        server = uvicorn.Server(uvicorn.Config(app, lifespan=lifespan, log_config=None, ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + 60

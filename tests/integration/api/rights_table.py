@@ -82,6 +82,14 @@ TABLE = (
     by_op("POST", "/apps/{app_id}/restart", "app", 202, {}),
     by_user("POST", "/apps/{app_id}/restart", "dag_app", 202, {}),
     by_user("POST", "/apps/{app_id}/restart", "task_app_for_people", 409, {}),
+    # Clusters are shared by everybody.
+    read("/clusters"),
+    read("/clusters/{cluster}", "cluster"),
+    by_op("PUT", "/clusters/{cluster}", "cluster_name", 201, {}),
+    by_op("PUT", "/clusters/{cluster}", "cluster_conflict", 409),
+    by_op("POST", "/clusters/{cluster}/drain", "cluster", 202, {}),
+    by_op("DELETE", "/clusters/{cluster}", "cluster", 202),
+    by_op("DELETE", "/clusters/{cluster}", "cluster_in_use", 409),
     read("/events"),
     read("/profiles"),
     # A token is a connection's password.

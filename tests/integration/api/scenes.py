@@ -6,7 +6,9 @@ from itertools import count
 from typing import Any
 
 from platyspark_provider.client import wire
+from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.profiles import profiles_from_mapping
+from platyspark_provider.core.records import ClaimRequest, ClusterAssigned, Policy
 from platyspark_provider.core.spec import ClusterRequest
 from platyspark_provider.registry.clusters import ClusterDesk
 from platyspark_provider.registry.public import PublicService
@@ -30,10 +32,10 @@ class Scene:
     body: Any = None
 
 
-def _app(server: ApiServer, dag_id: str | None = None) -> int:
+def _app(server: ApiServer, dag_id: str | None = None, cluster: str | ClusterRequest = "shared") -> int:
     profiles = profiles_from_mapping(None)
     service = PublicService(server.store, lambda: profiles, subject=Subject(name="dana"))
-    return service.submit(make_request(), dag_id=dag_id).detail.app.id
+    return service.submit(make_request(cluster=cluster), dag_id=dag_id).detail.app.id
 
 
 def _task_app(server: ApiServer) -> tuple[int, dict[str, str]]:
@@ -71,6 +73,25 @@ def _due(scene: Scene) -> Scene:
     return Scene(headers=scene.headers, params=scene.path)
 
 
+def _ensure(server: ApiServer, actor: str = "user:dana") -> Cluster:
+    profiles = profiles_from_mapping(None)
+    name = f"scene-{next(_numbers)}"
+    return ClusterDesk(server.store, lambda: profiles).ensure(ClusterRequest(name=name), team=None, actor=actor).cluster
+
+
+def _cluster(server: ApiServer) -> Scene:
+    return Scene(path={"cluster": _ensure(server).id})
+
+
+def _cluster_in_use(server: ApiServer) -> Scene:
+    app_id = _app(server, cluster=ClusterRequest(name=f"scene-{next(_numbers)}"))
+    (claim,) = server.store.claim([ClaimRequest(kind="app", id=app_id)], holder="scene", seconds=60)
+    assigned = ClusterAssigned(app_id=app_id, generation=1, epoch=claim.epoch or 0)
+    (answer,) = server.store.record([assigned], policy=Policy(), actor="scene")
+    assert answer.cluster is not None
+    return Scene(path={"cluster": answer.cluster.id})
+
+
 def _token(server: ApiServer) -> Scene:
     made = create_token(server.store, f"made-{next(_numbers)}", scopes=["scrape"], actor="test")
     return Scene(path={"name": made.token.name})
@@ -106,6 +127,10 @@ SCENES: Mapping[str, Callable[[ApiServer], Scene]] = {
     "dag_app": lambda server: Scene(path={"app_id": _app(server, DAG)}),
     "task_app_for_people": lambda server: Scene(path={"app_id": _task_app(server)[0]}),
     "person_s_app": lambda server: Scene(path={"app_id": _app(server)}, headers=_task_app(server)[1]),
+    "cluster": _cluster,
+    "cluster_name": lambda server: Scene(path={"cluster": f"scene-{next(_numbers)}"}),
+    "cluster_conflict": lambda server: Scene(path={"cluster": _ensure(server).name}, body={"workers": 7}),
+    "cluster_in_use": _cluster_in_use,
     "new_token": lambda server: Scene(body={"name": f"new-{next(_numbers)}", "scopes": ["scrape"]}),
     "token": _token,
     "task": lambda server: Scene(headers={wire.TI_HEADER: server.new_task()}, body=REQUEST),

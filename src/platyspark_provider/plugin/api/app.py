@@ -7,7 +7,7 @@ from platyspark_provider import __version__
 from platyspark_provider.airflow_core.web import with_auth_manager
 from platyspark_provider.client.wire import PREFIX
 from platyspark_provider.plugin.api.problems import install_problems, problems
-from platyspark_provider.plugin.api.routes import apps, events, health, profiles, tokens, worker
+from platyspark_provider.plugin.api.routes import apps, clusters, events, health, profiles, tokens, worker
 from platyspark_provider.plugin.api.services import Services, airflow_services
 
 OPENAPI_PATH = f"{PREFIX}/openapi.json"
@@ -31,7 +31,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     )
     app.state.services = services or airflow_services()
     install_problems(app)
-    for part in (apps, events, profiles, tokens, health):
+    for part in (apps, clusters, events, profiles, tokens, health):
         app.include_router(part.router, prefix=PREFIX)
     app.include_router(worker.router, prefix=PREFIX, responses=problems(401, 403, 404, 409, 422, 426, 503))
     return app

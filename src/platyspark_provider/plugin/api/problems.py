@@ -78,9 +78,11 @@ def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     return _answer_error(request, InvalidRequest(f"The request can't be read: {said}.", errors=places))
 
 
-def _answer_http(_request: Request, error: Exception) -> JSONResponse:
-    """Answer what Starlette itself refuses (an unknown path, a wrong method) in the same shape."""
+def _answer_http(request: Request, error: Exception) -> JSONResponse:
+    """Answer what Starlette itself refuses (an unknown path, a wrong method, a body that is no text) in the same shape."""
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        return _answer_error(request, InvalidRequest(f"The request can't be read: {error.detail}", hint="Send JSON in UTF-8."))
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     detail = {"code": code, "message": f"{error.detail}.", "hint": ""}
     return JSONResponse({"detail": detail}, status_code=error.status_code, headers=dict(error.headers or {}))

@@ -1,7 +1,7 @@
 """What public routes share: the services of one person, paths of links, ETags."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
 from fastapi import Depends, Request
@@ -9,9 +9,12 @@ from fastapi import Depends, Request
 from platyspark_provider.client.wire import MOUNT, PREFIX
 from platyspark_provider.core.listing import MAX_LIMIT
 from platyspark_provider.core.model import App
+from platyspark_provider.errors import OrderDisallowed
 from platyspark_provider.plugin.api.auth import SchemaDep, ServicesDep, SubjectDep
 from platyspark_provider.registry.public import PublicService
 from platyspark_provider.store.base import Store
+
+Order = TypeVar("Order", bound=str)
 
 
 def store_of(services: ServicesDep, _schema: SchemaDep) -> Iterator[Store]:
@@ -39,6 +42,16 @@ def etag(generation: int) -> str:
 def capped(limit: int) -> int:
     """Return how many entries a list gives at most, as Airflow's own lists cap it."""
     return min(limit, MAX_LIMIT)
+
+
+def order_of(order_by: str | None, known: Sequence[Order]) -> tuple[Order, bool]:
+    """Return by what to order a list, and whether the greatest comes first; raises `OrderDisallowed`."""
+    name = (order_by or f"-{known[0]}").removeprefix("-")
+    for order in known:
+        if order == name:
+            return order, (order_by or "-").startswith("-")
+    hint = f"One of {', '.join(known)}; '-' before it turns it round."
+    raise OrderDisallowed(f"Ordering by {name!r} is disallowed.", hint=hint)
 
 
 def app_links(request: Request, app: App) -> Mapping[str, Any]:

@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from platyspark_provider.core.listing import APP_ORDERS, DEFAULT_LIMIT, AppFilter, AppOrder
+from platyspark_provider.core.listing import APP_ORDERS, DEFAULT_LIMIT, AppFilter
 from platyspark_provider.core.records import AppDetail
 from platyspark_provider.core.states import AppKind, AppPhase, LogState
-from platyspark_provider.errors import OrderDisallowed
 from platyspark_provider.plugin.api import answers, bodies
 from platyspark_provider.plugin.api.problems import problems
-from platyspark_provider.plugin.api.public import PublicDep, app_links, capped, etag
+from platyspark_provider.plugin.api.public import PublicDep, app_links, capped, etag, order_of
 from platyspark_provider.registry.public import DriverLog
 from platyspark_provider.registry.views import View, app_view, attempt_view, event_view
 
@@ -71,7 +70,7 @@ def list_apps(
 
     `name_pattern` is part of the name in any case; `%` and `_` as in SQL, `|` for "or", `~` for all.
     """
-    order, descending = app_order(order_by)
+    order, descending = order_of(order_by, APP_ORDERS)
     wanted = AppFilter(
         states=state,
         kinds=kind,
@@ -94,15 +93,6 @@ def list_apps(
         {**app_view(work.app, work.attempt, place=places.get(work.app.id)), "links": app_links(request, work.app)} for work in page.items
     ]
     return {"apps": shown, "total_entries": page.total}
-
-
-def app_order(order_by: str | None) -> tuple[AppOrder, bool]:
-    """Return by what to order and whether the greatest comes first."""
-    name = (order_by or "-submitted_at").removeprefix("-")
-    for order in APP_ORDERS:
-        if order == name:
-            return order, (order_by or "-").startswith("-")
-    raise OrderDisallowed(f"Ordering by {name!r} is disallowed.", hint=f"One of {', '.join(APP_ORDERS)}; '-' before it turns it round.")
 
 
 @router.get("/{app_id}", operation_id="get_app", response_model=answers.App, responses=problems(404))
