@@ -29,7 +29,9 @@ def test_twenty_tasks_deferred_at_once_share_one_new_cluster(stack: Stack, api: 
         run = api.trigger("herd")
         wait_for("20 deferred tasks", lambda: sum(task["state"] == "deferred" for task in api.tasks("herd", run)) == 20, seconds=180)
         stack.emr.advance(600)
-        assert api.wait_for_run("herd", run) == "success"
+        state = api.wait_for_run("herd", run)
+        failed = next((task["map_index"] for task in api.tasks("herd", run) if task["state"] == "failed"), 0)
+        assert state == "success", api.log("herd", run, "run", map_index=failed)
     finally:
         stack.emr.run_steps_for_real(script)
     created = [call for call in stack.emr.journal(operation="RunJobFlow") if "/herd/" in call["request"]["Name"]]

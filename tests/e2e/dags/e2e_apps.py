@@ -31,4 +31,4 @@ with DAG("five"):
     )
 
 with DAG("herd"):
-    SparkAppOperator.partial(task_id="run", application="jobs/count.py", cluster="herd").expand(args=[[str(i)] for i in range(20)])
+    SparkAppOperator.partial(task_id="run", application="jobs/count.py", cluster="herd", **QUICK).expand(args=[[str(i)] for i in range(20)])
