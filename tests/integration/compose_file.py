@@ -102,6 +102,12 @@ def required_variables(path: Path) -> set[str]:
     return {found["name"] for found in _VARIABLE.finditer(path.read_text(encoding="utf-8")) if (found["how"] or "").endswith("?")}
 
 
+def variables(path: Path) -> set[str]:
+    """Return every variable that the file knows."""
+    found = _VARIABLE.finditer(path.read_text(encoding="utf-8"))
+    return {name for one in found if (name := one["name"] or one["plain"])}
+
+
 def copies_of(dockerfile: Path, stage: str) -> list[tuple[tuple[str, ...], str]]:
     """Return what a stage of a Dockerfile copies from the folder it is built in: sources and where they go."""
     current, found = "", []

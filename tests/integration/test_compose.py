@@ -4,6 +4,7 @@ There is no docker here: images are not built, and namespaces, capabilities and 
 """
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,16 @@ import yaml
 from demo.airflow_api import AirflowApi
 from platyspark_provider.emrsim.client import EmrSim
 from platyspark_provider.profiles_file import ProfilesFile
-from tests.integration.compose_file import ComposeError, copies_of, filled, read_compose, required_variables, settings_from_text, stages_of
+from tests.integration.compose_file import (
+    ComposeError,
+    copies_of,
+    filled,
+    read_compose,
+    required_variables,
+    settings_from_text,
+    stages_of,
+    variables,
+)
 from tests.integration.compose_site import ComposeSite
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +98,11 @@ def test_secrets_of_the_file_come_from_required_variables_alone(settings: dict[s
     assert set(secrets) < required_variables(FILE)
     assert len({settings[name] for name in secrets}) == len(secrets) == 5
     assert ".env" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+
+def test_example_settings_name_every_variable_of_the_file_and_no_other() -> None:
+    named = set(re.findall(r"^(?:# )?([A-Z][A-Z_]+)=", (ROOT / "deploy/example.env").read_text(encoding="utf-8"), re.MULTILINE))
+    assert named == variables(FILE) | {"COMPOSE_PROFILES"}
 
 
 def test_ports_of_the_file_are_published_on_loopback_alone(settings: dict[str, str]) -> None:

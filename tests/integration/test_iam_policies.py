@@ -200,6 +200,10 @@ def test_clusters_of_others_can_be_seen_and_not_touched(name: str) -> None:
     assert not policy.allows(Asked(action="elasticmapreduce:RunJobFlow", resource=arn.replace("j-1", "*")))
 
 
+def test_worker_policy_covers_the_watchdog_that_runs_in_a_worker() -> None:
+    assert [one for one in read_policy(RECONCILER).statements if one not in read_policy(WORKER).statements] == []
+
+
 def test_api_server_policy_denies_everything() -> None:
     policy = read_policy("api-server")
     assert not policy.grants()
