@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from platyspark_provider.core.states import AppDesired, AppKind, AppPhase, ClusterDesired, ClusterPhase, DeployMode, LogState, OnLimit
 
 
-class Condition(BaseModel):
+class ConditionResponse(BaseModel):
     """Something that is so, or not so yet, since a moment."""
 
     type: str
@@ -61,7 +61,7 @@ class Stop(BaseModel):
     actor: str | None
 
 
-class Failure(BaseModel):
+class FailureResponse(BaseModel):
     """Why it failed, as the error card of a task shows it."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -77,12 +77,12 @@ class Failure(BaseModel):
     is_complete: bool
 
 
-class Status(BaseModel):
+class AppStatus(BaseModel):
     """Where a generation is."""
 
     state: AppPhase
     attempt: int = Field(description="The generation that runs or ran last; `generation` is the newest one.")
-    conditions: list[Condition]
+    conditions: list[ConditionResponse]
     cluster_id: int | None
     external_id: str | None
     sends: int
@@ -91,13 +91,13 @@ class Status(BaseModel):
     ended_at: datetime | None
     duration_s: float | None
     stop: Stop | None
-    failure: Failure | None
+    failure: FailureResponse | None
     log_state: LogState
     log_uri: str | None
     result: dict[str, Any] | None
 
 
-class App(BaseModel):
+class AppResponse(BaseModel):
     """An application."""
 
     id: int
@@ -116,36 +116,36 @@ class App(BaseModel):
     submitted_at: datetime
     updated_at: datetime
     spec: Spec
-    status: Status
+    status: AppStatus
     links: Links
     warnings: list[str] = Field([], description="What governance changed; in the answer to its submit alone.")
 
 
-class AppCollection(BaseModel):
+class AppCollectionResponse(BaseModel):
     """Some applications, and how many there are in all."""
 
-    apps: list[App]
+    apps: list[AppResponse]
     total_entries: int
 
 
-class Attempt(BaseModel):
+class AttemptResponse(BaseModel):
     """One generation of an application."""
 
     generation: int
     created_at: datetime
-    status: Status
+    status: AppStatus
     spec: Spec
     sources: dict[str, str] = Field(description="Where each value came from: `request`, `profile <name>`, `policy ceiling`, ...")
 
 
-class AttemptCollection(BaseModel):
+class AttemptCollectionResponse(BaseModel):
     """All generations of an application, newest first."""
 
-    attempts: list[Attempt]
+    attempts: list[AttemptResponse]
     total_entries: int
 
 
-class Event(BaseModel):
+class EventResponse(BaseModel):
     """One line of what happened, who did it and why."""
 
     id: int
@@ -159,10 +159,10 @@ class Event(BaseModel):
     detail: dict[str, Any]
 
 
-class EventCollection(BaseModel):
+class EventCollectionResponse(BaseModel):
     """Events by ascending id."""
 
-    events: list[Event]
+    events: list[EventResponse]
     next_after: int | None = Field(description="Ask with this as `after` for what follows; null where nothing more is there yet.")
 
 
@@ -179,10 +179,10 @@ class ClusterStatus(BaseModel):
     restart_count: int
     ready_since: datetime | None
     ended_at: datetime | None
-    conditions: list[Condition]
+    conditions: list[ConditionResponse]
 
 
-class Cluster(BaseModel):
+class ClusterResponse(BaseModel):
     """One incarnation of a cluster."""
 
     id: int
@@ -200,14 +200,14 @@ class Cluster(BaseModel):
     links: Links
 
 
-class ClusterCollection(BaseModel):
+class ClusterCollectionResponse(BaseModel):
     """Some clusters, and how many there are in all."""
 
-    clusters: list[Cluster]
+    clusters: list[ClusterResponse]
     total_entries: int
 
 
-class EnsuredCluster(Cluster):
+class EnsuredClusterResponse(ClusterResponse):
     """A cluster that is as it was asked for.
 
     `siblings` are others of its name that live with another spec.
@@ -219,7 +219,7 @@ class EnsuredCluster(Cluster):
     warnings: list[str]
 
 
-class Profile(BaseModel):
+class ProfileResponse(BaseModel):
     """A profile, with the source of each value; secrets are hidden."""
 
     name: str
@@ -229,16 +229,16 @@ class Profile(BaseModel):
     sources: dict[str, str]
 
 
-class ProfileCollection(BaseModel):
+class ProfileCollectionResponse(BaseModel):
     """All profiles that are in force."""
 
-    profiles: list[Profile]
+    profiles: list[ProfileResponse]
     total_entries: int
     environment: str
     error: str | None = Field(description="Why the file as it is now is not in force; null when it is.")
 
 
-class Token(BaseModel):
+class TokenResponse(BaseModel):
     """A machine token, without its secret."""
 
     name: str
@@ -252,14 +252,14 @@ class Token(BaseModel):
     last_used_at: datetime | None
 
 
-class NewToken(Token):
+class NewTokenResponse(TokenResponse):
     """A token and, this once, its secret."""
 
     secret: str
 
 
-class TokenCollection(BaseModel):
+class TokenCollectionResponse(BaseModel):
     """All tokens, newest first."""
 
-    tokens: list[Token]
+    tokens: list[TokenResponse]
     total_entries: int

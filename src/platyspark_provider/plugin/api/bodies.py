@@ -61,30 +61,26 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class ClusterWish(_Body):
+class _ClusterValues(_Body):
+    profile: Name | None = None
+    size: Name | None = Field(None, description="A name of the profile's sizes.")
+    workers: Annotated[int, Field(ge=1, le=4000)] | Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="Machines beside the master: a number, or [least, most]."
+    )
+    spot: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="Share of them on spot capacity.")
+    idle_timeout: Duration | None = None
+
+
+class ClusterWish(_ClusterValues):
     """A named cluster: a profile with some values of its own; with `profile` alone, that profile's cluster."""
 
     name: Name | None = None
-    profile: Name | None = None
-    size: Name | None = Field(None, description="A name of the profile's sizes.")
-    workers: Annotated[int, Field(ge=1, le=4000)] | Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
-        None, description="Machines beside the master: a number, or [least, most]."
-    )
-    spot: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="Share of them on spot capacity.")
-    idle_timeout: Duration | None = None
-    dedicated: bool = False
+    dedicated: bool = Field(False, description="For this application alone.")
 
 
-class EnsureBody(_Body):
+class ClusterBody(_ClusterValues):
     """What a named cluster shall be like."""
 
-    profile: Name | None = None
-    size: Name | None = Field(None, description="A name of the profile's sizes.")
-    workers: Annotated[int, Field(ge=1, le=4000)] | Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
-        None, description="Machines beside the master: a number, or [least, most]."
-    )
-    spot: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="Share of them on spot capacity.")
-    idle_timeout: Duration | None = None
     team: Name | None = Field(None, description="Whose ceilings count.")
 
 
@@ -160,7 +156,7 @@ def with_zone(moment: datetime | None) -> datetime | None:
     return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def cluster_request(name: str, wish: ClusterWish | EnsureBody) -> ClusterRequest:
+def cluster_request(name: str, wish: ClusterWish | ClusterBody) -> ClusterRequest:
     """Return the named cluster that is asked for."""
     return ClusterRequest(
         name=name,

@@ -27,9 +27,12 @@ _LOG: dict[int | str, dict[str, Any]] = {
     "",
     operation_id="submit_app",
     status_code=201,
-    response_model=answers.App,
+    response_model=answers.AppResponse,
     responses={
-        200: {"model": answers.App, "description": "The key was known: the application as it is by now (`Idempotency-Replayed: true`)."},
+        200: {
+            "model": answers.AppResponse,
+            "description": "The key was known: the application as it is by now (`Idempotency-Replayed: true`).",
+        },
         **problems(409),
     },
 )
@@ -48,7 +51,7 @@ def submit_app(public: PublicDep, request: Request, response: Response, body: bo
     return {**_shown(request, response, done.detail), "warnings": list(done.warnings)}
 
 
-@router.get("", operation_id="list_apps", response_model=answers.AppCollection, responses=problems(400))
+@router.get("", operation_id="list_apps", response_model=answers.AppCollectionResponse, responses=problems(400))
 def list_apps(
     public: PublicDep,
     request: Request,
@@ -95,20 +98,22 @@ def list_apps(
     return {"apps": shown, "total_entries": page.total}
 
 
-@router.get("/{app_id}", operation_id="get_app", response_model=answers.App, responses=problems(404))
+@router.get("/{app_id}", operation_id="get_app", response_model=answers.AppResponse, responses=problems(404))
 def get_app(public: PublicDep, request: Request, response: Response, app_id: bodies.AppId, generation: bodies.Generation = None) -> View:
     """Return an application; its `ETag` is its generation."""
     return _shown(request, response, public.app(app_id, generation))
 
 
-@router.get("/{app_id}/attempts", operation_id="list_app_attempts", response_model=answers.AttemptCollection, responses=problems(404))
+@router.get(
+    "/{app_id}/attempts", operation_id="list_app_attempts", response_model=answers.AttemptCollectionResponse, responses=problems(404)
+)
 def list_app_attempts(public: PublicDep, app_id: bodies.AppId) -> dict[str, Any]:
     """List all generations of an application, newest first, each with its frozen spec and the source of every value."""
     found = [attempt_view(attempt) for attempt in public.attempts(app_id)]
     return {"attempts": found, "total_entries": len(found)}
 
 
-@router.get("/{app_id}/events", operation_id="list_app_events", response_model=answers.EventCollection, responses=problems(404))
+@router.get("/{app_id}/events", operation_id="list_app_events", response_model=answers.EventCollectionResponse, responses=problems(404))
 def list_app_events(
     public: PublicDep, app_id: bodies.AppId, after: bodies.After = 0, limit: bodies.Limit = DEFAULT_LIMIT
 ) -> dict[str, Any]:
@@ -146,7 +151,9 @@ def _log_lines(log: DriverLog) -> Iterator[dict[str, Any]]:
     yield from ({"event": line} for line in log.lines)
 
 
-@router.post("/{app_id}/cancel", operation_id="cancel_app", status_code=202, response_model=answers.App, responses=problems(404, 409))
+@router.post(
+    "/{app_id}/cancel", operation_id="cancel_app", status_code=202, response_model=answers.AppResponse, responses=problems(404, 409)
+)
 def cancel_app(
     public: PublicDep,
     request: Request,
@@ -159,7 +166,9 @@ def cancel_app(
     return _shown(request, response, public.cancel(app_id, reason=body.reason, expected=bodies.generation_of(if_match)))
 
 
-@router.post("/{app_id}/restart", operation_id="restart_app", status_code=202, response_model=answers.App, responses=problems(404, 409))
+@router.post(
+    "/{app_id}/restart", operation_id="restart_app", status_code=202, response_model=answers.AppResponse, responses=problems(404, 409)
+)
 def restart_app(
     public: PublicDep,
     request: Request,

@@ -26,7 +26,7 @@ def clusters_of(services: ServicesDep, subject: SubjectDep, store: StoreDep) -> 
 ClustersDep = Annotated[PublicClusters, Depends(clusters_of)]
 
 
-@router.get("", operation_id="list_clusters", response_model=answers.ClusterCollection, responses=problems(400))
+@router.get("", operation_id="list_clusters", response_model=answers.ClusterCollectionResponse, responses=problems(400))
 def list_clusters(
     clusters: ClustersDep,
     request: Request,
@@ -54,7 +54,7 @@ def list_clusters(
     return {"clusters": _shown(clusters, request, page.items), "total_entries": page.total}
 
 
-@router.get("/{cluster}", operation_id="get_cluster", response_model=answers.Cluster, responses=problems(404))
+@router.get("/{cluster}", operation_id="get_cluster", response_model=answers.ClusterResponse, responses=problems(404))
 def get_cluster(clusters: ClustersDep, request: Request, response: Response, cluster: bodies.ClusterId) -> View:
     """Return a cluster, also one that has ended."""
     return _one(clusters, request, response, clusters.cluster(cluster))
@@ -64,15 +64,15 @@ def get_cluster(clusters: ClustersDep, request: Request, response: Response, clu
     "/{cluster}",
     operation_id="ensure_cluster",
     status_code=201,
-    response_model=answers.EnsuredCluster,
-    responses={200: {"model": answers.EnsuredCluster, "description": "It lives already."}, **problems(409)},
+    response_model=answers.EnsuredClusterResponse,
+    responses={200: {"model": answers.EnsuredClusterResponse, "description": "It lives already."}, **problems(409)},
 )
 def ensure_cluster(
     clusters: ClustersDep,
     request: Request,
     response: Response,
     cluster: bodies.ClusterName,
-    body: bodies.EnsureBody,
+    body: bodies.ClusterBody,
     alongside: Annotated[bool, Query(description="It may live beside clusters of its name with another spec.")] = False,
     replace: Annotated[bool, Query(description="Clusters of its name with another spec take no more applications.")] = False,
 ) -> View:
@@ -97,7 +97,7 @@ def ensure_cluster(
 
 
 @router.post(
-    "/{cluster}/drain", operation_id="drain_cluster", status_code=202, response_model=answers.Cluster, responses=problems(404, 409)
+    "/{cluster}/drain", operation_id="drain_cluster", status_code=202, response_model=answers.ClusterResponse, responses=problems(404, 409)
 )
 def drain_cluster(
     clusters: ClustersDep,
@@ -113,7 +113,7 @@ def drain_cluster(
 
 
 @router.delete(
-    "/{cluster}", operation_id="terminate_cluster", status_code=202, response_model=answers.Cluster, responses=problems(404, 409)
+    "/{cluster}", operation_id="terminate_cluster", status_code=202, response_model=answers.ClusterResponse, responses=problems(404, 409)
 )
 def terminate_cluster(
     clusters: ClustersDep,

@@ -13,7 +13,7 @@ from platyspark_provider.registry.views import event_view
 router = APIRouter(prefix="/events", tags=["events"], responses=problems(401, 403, 422, 503))
 
 
-@router.get("", operation_id="list_events", response_model=answers.EventCollection)
+@router.get("", operation_id="list_events", response_model=answers.EventCollectionResponse)
 def list_events(
     public: PublicDep,
     after: bodies.After = 0,

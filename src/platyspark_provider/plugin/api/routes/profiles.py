@@ -13,7 +13,7 @@ from platyspark_provider.registry.views import profile_view
 router = APIRouter(prefix="/profiles", tags=["profiles"], responses=problems(401, 403, 422, 503))
 
 
-@router.get("", operation_id="list_profiles", response_model=answers.ProfileCollection)
+@router.get("", operation_id="list_profiles", response_model=answers.ProfileCollectionResponse)
 def list_profiles(public: PublicDep, services: ServicesDep) -> dict[str, Any]:
     """List the profiles with every value and where it came from; values that look secret are hidden."""
     profiles = public.profiles()

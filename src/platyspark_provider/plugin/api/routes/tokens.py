@@ -15,7 +15,7 @@ from platyspark_provider.registry.views import View, token_view
 router = APIRouter(prefix="/tokens", tags=["tokens"], responses=problems(401, 403, 422, 503))
 
 
-@router.get("", operation_id="list_tokens", response_model=answers.TokenCollection)
+@router.get("", operation_id="list_tokens", response_model=answers.TokenCollectionResponse)
 def list_tokens(store: StoreDep, subject: SubjectDep) -> dict[str, Any]:
     """List all tokens, newest first; never a secret."""
     subject.require_tokens("GET", "list tokens")
@@ -24,7 +24,7 @@ def list_tokens(store: StoreDep, subject: SubjectDep) -> dict[str, Any]:
     return {"tokens": found, "total_entries": len(found)}
 
 
-@router.post("", operation_id="create_token", status_code=201, response_model=answers.NewToken)
+@router.post("", operation_id="create_token", status_code=201, response_model=answers.NewTokenResponse)
 def create_token(store: StoreDep, subject: SubjectDep, body: bodies.TokenBody) -> View:
     """Make a token; its secret stands in this answer and nowhere else."""
     subject.require_tokens("POST", "make tokens")
