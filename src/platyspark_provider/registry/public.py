@@ -17,13 +17,14 @@ from platyspark_provider.core.model import App, Attempt, Event
 from platyspark_provider.core.profiles import Profiles
 from platyspark_provider.core.records import AppDetail, AppWork, Policy, QueuePlace, TaskKey
 from platyspark_provider.core.spec import AppRequest
-from platyspark_provider.core.states import AppKind, AppPhase, LogState
+from platyspark_provider.core.states import AppPhase, LogState
 from platyspark_provider.errors import InvalidRequest, NotFound, OwnedByTask, StoreBusy
 from platyspark_provider.registry.identity import TaskLookup
 from platyspark_provider.registry.public_writes import (
     Audit,
     api_scope,
     cancelled,
+    check_can_run,
     check_generation,
     check_same,
     first_write,
@@ -265,24 +266,6 @@ class PublicService:
         if self._subject.rights is ALL_RIGHTS:
             return EVERYTHING_VISIBLE
         return self._subject.visible(self._store.dag_ids() if dag_id is None else {dag_id})
-
-
-def check_can_run(request: AppRequest) -> None:
-    """Raise `InvalidRequest` for what nobody can run from here."""
-    if request.kind is not AppKind.BATCH:
-        raise InvalidRequest(f"kind {request.kind.value!r} can't be submitted yet.", hint="Only 'batch' can.", field="kind")
-    if (request.application is None) == (request.sql is None):
-        raise InvalidRequest("Either application or sql is needed, and not both.", hint="Give one of them.", field="application")
-    if request.sql is not None and (request.main_class or request.args):
-        field = "main_class" if request.main_class else "args"
-        raise InvalidRequest(f"{field} makes no sense beside sql.", hint="Write values into the statement.", field=field)
-    for artifact in request.artifacts():
-        if artifact.sha256 is not None:
-            raise InvalidRequest(
-                f"{artifact.name} is a local file, which can't come through here.",
-                hint="Upload it, and give its s3:// address.",
-                field="application",
-            )
 
 
 def _waits(app: App) -> bool:

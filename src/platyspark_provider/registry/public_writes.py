@@ -10,7 +10,7 @@ from platyspark_provider.core.governance import Resolution
 from platyspark_provider.core.model import App, Attempt, Event
 from platyspark_provider.core.request_places import differing_places
 from platyspark_provider.core.spec import AppRequest, content_hash, request_hash
-from platyspark_provider.core.states import AppDesired, AppPhase
+from platyspark_provider.core.states import AppDesired, AppKind, AppPhase
 from platyspark_provider.core.teams import DEFAULT_TEAM
 from platyspark_provider.core.transitions import request_stop, stop_wanted
 from platyspark_provider.errors import AlreadyEnded, IdempotencyMismatch, InvalidRequest, StaleGeneration
@@ -28,6 +28,25 @@ def api_scope(team: str | None, dag_id: str | None) -> str:
     """
     of_dag = f":{content_hash(dag_id)[:16]}" if dag_id is not None else ""
     return f"{API_SCOPE}{team or DEFAULT_TEAM}{of_dag}"
+
+
+def check_can_run(request: AppRequest) -> None:
+    """Raise `InvalidRequest` for what nobody can run from here."""
+    if request.kind is not AppKind.BATCH:
+        raise InvalidRequest(f"kind {request.kind.value!r} can't be submitted yet.", hint="Only 'batch' can.", field="kind")
+    if (request.application is None) == (request.sql is None):
+        raise InvalidRequest("Either application or sql is needed, and not both.", hint="Give one of them.", field="application")
+    name = request.application.name if request.application is not None else ""
+    if request.application is not None and not name.endswith((".py", ".jar")):
+        hint = "Name a PySpark file or a jar; sql takes SQL."
+        raise InvalidRequest(f"application {name!r} is neither a .py nor a .jar file.", hint=hint, field="application")
+    for artifact in request.artifacts():
+        if artifact.sha256 is not None:
+            raise InvalidRequest(
+                f"{artifact.name} is a local file, which can't come through here.",
+                hint="Upload it, and give its s3:// address.",
+                field="application",
+            )
 
 
 def check_generation(app: App, expected: int | None) -> None:
