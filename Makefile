@@ -11,7 +11,7 @@ help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 .PHONY: tools
-tools:  ## Install missing Debian packages (python, java) as root, or print the line to run
+tools:  ## Install missing Debian packages (python, java, curl, jq) as root, or print the line to run
 	@.ci/tools
 
 .PHONY: setup

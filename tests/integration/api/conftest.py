@@ -1,6 +1,5 @@
 """Airflow's own api-server app in this process, with our plugin mounted, users of each role and machine tokens of each kind."""
 
-import os
 import secrets
 import socket
 import threading
@@ -45,6 +44,12 @@ class ApiServer:
     def headers(self, who: str) -> dict[str, str]:
         """Return what one caller sends along; nothing for `anonymous`."""
         return {} if who == "anonymous" else {"Authorization": f"Bearer {self.bearers[who]}"}
+
+    def login(self) -> tuple[str, str]:
+        """Return name and password of the user with the role `op`."""
+        from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+
+        return "op-1", SimpleAuthManager.get_passwords()["op-1"]
 
     def new_task(self) -> str:
         """Return the id of a running task instance in a DAG run of its own."""
@@ -91,16 +96,12 @@ def serve(app: Any, *, lifespan: Literal["on", "off"] = "on") -> Iterator[str]:
 @pytest.fixture(scope="session")
 def api_server(airflow_db: None) -> Iterator[ApiServer]:
     """Start the app as `airflow api-server` makes it; everybody's rights are those of their role."""
-    settings = {
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{role}-1:{role}" for role in ROLES),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
-        "AIRFLOW__PLATYSPARK__ARTIFACTS": "s3://artifacts/x",
-    }
-    os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = secrets.token_hex(32)  # is read at each call
-    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as lasting, pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
-        for name, value in settings.items():
-            patch.setenv(name, value)
+        lasting.setenv("AIRFLOW__API_AUTH__JWT_SECRET", secrets.token_hex(32))  # both are read at each login
+        lasting.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", ",".join(f"{role}-1:{role}" for role in ROLES))
+        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "False")
+        patch.setenv("AIRFLOW__PLATYSPARK__ARTIFACTS", "s3://artifacts/x")
         from airflow.api_fastapi.app import create_app, get_auth_manager, purge_cached_app
         from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 
@@ -122,7 +123,6 @@ def api_server(airflow_db: None) -> Iterator[ApiServer]:
                     revoke_token(store, name, actor="test")
             yield ApiServer(url=url, client=client, store=store, bearers=bearers)
         purge_cached_app()
-    del os.environ["AIRFLOW__API_AUTH__JWT_SECRET"]
 
 
 def _add_dag() -> None:
