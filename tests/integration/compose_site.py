@@ -4,6 +4,7 @@ What a container would give each of them is put in place: its folders below one 
 the file's, PostgreSQL on a socket instead of its image.
 """
 
+import atexit
 import json
 import re
 import shutil
@@ -61,6 +62,8 @@ class ComposeSite:
             list(pool.map(Child.terminate, self.children.values()))
         end(marked(self.home))
         self._pool.shutdown(cancel_futures=True)
+        if self._postgres._server is not None:  # at exit its package would log into a stream that pytest has closed
+            atexit.unregister(self._postgres._server._cleanup)
         self._postgres.stop()
         left = [*marked(self.home), *self._postgres.processes()]
         assert not left, f"still alive: {[(process.pid, process.name()) for process in left]}"

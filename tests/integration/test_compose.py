@@ -173,7 +173,8 @@ def _run_first_dag(site: ComposeSite, settings: Mapping[str, str]) -> None:
     """Trigger deploy/dags/first.py as the administrator; its step ends without a process, its file and its call are real."""
     emr = EmrSim(site.home, int(site.ports["8099"]))
     emr.url = f"http://127.0.0.1:{emr.port}"
-    emr.script_steps(duration_s=1.0)
+    # Airflow 3.3 fails a task that is resumed before its executor's word of the deferral was read: 5 s each for supervisor and scheduler.
+    emr.script_steps(duration_s=15.0)
     api = AirflowApi(f"http://127.0.0.1:{site.ports['8080']}", ("admin", settings["AIRFLOW_ADMIN_PASSWORD"]))
     api.wait_for_dag("first")
     run_id = api.trigger("first")
