@@ -238,6 +238,25 @@ def test_restart_while_a_task_waits_is_refused(people: People) -> None:
         people.service().restart(answer.app.id)
 
 
+def test_restart_while_a_retry_may_attach_is_refused_though_the_end_was_taken(people: People) -> None:
+    answer = people.world.submit()
+    people.bring_to("failed", answer.app.id, 1)
+    people.world.registry.acknowledge(answer.app.id, 1, ti_id="ti-1")
+    people.world.set_state("ti-1", "up_for_retry")
+    with pytest.raises(errors.OwnedByTask):
+        people.service().restart(answer.app.id)
+
+
+def test_restart_without_airflow_s_rows_goes_by_who_took_the_end(people: People) -> None:
+    answer = people.world.submit()
+    people.bring_to("failed", answer.app.id, 1)
+    blind = PublicService(people.store, people.profiles, subject=Subject(name="dana"))
+    with pytest.raises(errors.OwnedByTask):
+        blind.restart(answer.app.id)
+    people.world.registry.acknowledge(answer.app.id, 1, ti_id="ti-1")
+    assert blind.restart(answer.app.id).app.generation == 2
+
+
 def test_restart_after_the_task_is_over_runs_it_again(people: People) -> None:
     answer = people.world.submit()
     people.bring_to("failed", answer.app.id, 1)
@@ -253,6 +272,7 @@ def test_restart_of_local_files_needs_them_at_their_addresses(people: People) ->
     people.world.registry.ready(answer.app.id, 1, ti_id="ti-1")
     people.bring_to("failed", answer.app.id, 1)
     people.world.registry.acknowledge(answer.app.id, 1, ti_id="ti-1")
+    people.world.set_state("ti-1", "failed")
     assert people.service().restart(answer.app.id).attempt.artifacts_ready
     people.bring_to("failed", answer.app.id, 2)
     people.document = {"artifacts": "s3://elsewhere/y"}

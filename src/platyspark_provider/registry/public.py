@@ -233,14 +233,16 @@ class PublicService:
         self._store.submit_app(app.scope, app.app_key, decide)
 
     def _must_be_unwaited(self, known: Known) -> None:
-        """Refuse where a task is to take the end: it would wait for a generation that is no longer the newest."""
+        """Refuse while a task is to take an end, or a try of it may attach: it would wait for a generation that is replaced."""
         app = known.app
         if app.owner_ti_id is None or app.dag_id is None or app.task_id is None or app.run_id is None:
             return
-        if known.newest.acknowledged_at is not None:
-            return
-        task = TaskKey(dag_id=app.dag_id, task_id=app.task_id, run_id=app.run_id, map_index=app.map_index)
-        if self._tasks is not None and why_gone(task, self._tasks.states({task})) is not None:
+        if self._tasks is None:
+            is_over = known.newest.acknowledged_at is not None
+        else:
+            task = TaskKey(dag_id=app.dag_id, task_id=app.task_id, run_id=app.run_id, map_index=app.map_index)
+            is_over = why_gone(task, self._tasks.states({task})) is not None
+        if is_over:
             return
         raise OwnedByTask(
             f"Task {app.dag_id}/{app.task_id} of run {app.run_id} waits for application {app.id}.",
