@@ -200,7 +200,7 @@ def _conditions(app: App, attempt: Attempt, place: QueuePlace | None) -> Iterato
     if attempt.stop_requested_at is not None:
         message = f"{attempt.stop_actor} asked for its end: {attempt.stop_reason}."
         yield _condition("Stopping", str(not attempt.phase.is_terminal), "stop_requested", message, attempt.stop_requested_at)
-    if app.wanted_generation > attempt.generation:
+    if app.wanted_generation > app.generation == attempt.generation:
         message = f"Generation {app.wanted_generation} begins after the proven end of this one."
         yield _condition("Replacing", "True", "restart", message, app.updated_at)
     if attempt.ended_at is not None:

@@ -77,3 +77,11 @@ def test_desired_state_is_stopped_when_somebody_asked_for_it(actor: str | None, 
 def test_cluster_view_tells_its_conditions_and_who_is_on_it() -> None:
     shown = cluster_view(make_cluster(conditions=(NOTE,)), active=3)
     assert (shown["status"]["active_apps"], shown["status"]["conditions"][0]["reason"]) == (3, "start_backoff")
+
+
+def test_replacing_is_said_of_the_generation_that_ends_alone() -> None:
+    app, attempt = in_phase(AppPhase.CANCELLING, sends=1)
+    waiting = replace(app, wanted_generation=2)
+    assert "Replacing" in {one["type"] for one in app_view(waiting, attempt)["status"]["conditions"]}
+    begun = replace(waiting, generation=2)
+    assert "Replacing" not in {one["type"] for one in app_view(begun, attempt)["status"]["conditions"]}
