@@ -8,12 +8,13 @@ from typing import Any
 
 from platyspark_provider.cli.output import print_object, print_rows
 from platyspark_provider.cli.running import command
-from platyspark_provider.cli.site import content_of, profiles_file
+from platyspark_provider.cli.site import content_of
 from platyspark_provider.core.masking import hidden, masked
 from platyspark_provider.core.profiles import Profile, Profiles
 from platyspark_provider.core.strict_mapping import did_you_mean
 from platyspark_provider.errors import NotFound
 from platyspark_provider.profiles_file import ProfilesFile
+from platyspark_provider.registry.decided_by import profiles_of
 from platyspark_provider.settings import load_settings
 
 _BY_KEY = ("conf", "env_vars", "tags")
@@ -53,7 +54,7 @@ def check(args: Namespace) -> None:
 
 
 def _current() -> Profiles:
-    return content_of(profiles_file(load_settings()))
+    return content_of(profiles_of(load_settings()))
 
 
 def _line(profile: Profile) -> dict[str, Any]:

@@ -4,15 +4,14 @@ import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from platyspark_provider.cli.running import open_store, quiet
 from platyspark_provider.core.listing import MAX_LIMIT
 from platyspark_provider.core.profiles import Profiles
-from platyspark_provider.core.records import Policy
-from platyspark_provider.errors import InvalidRequest, ProfilesInvalid
+from platyspark_provider.errors import InvalidRequest
 from platyspark_provider.profiles_file import ProfilesFile
 from platyspark_provider.registry.clusters import ClusterDesk
+from platyspark_provider.registry.decided_by import policy_of, profiles_of
 from platyspark_provider.registry.public import PublicService
 from platyspark_provider.registry.rights import Subject
 from platyspark_provider.settings import Settings, load_settings
@@ -41,21 +40,17 @@ def open_site() -> Iterator[Site]:
     from platyspark_provider.airflow_core.tasks import AirflowTasks
 
     settings = load_settings()
-    file = profiles_file(settings)
+    file = profiles_of(settings)
 
     def profiles() -> Profiles:
         return content_of(file)
 
-    policy, subject = policy_of(settings, file), Subject(name=getpass.getuser(), via="cli")
+    with quiet(PROFILES_LOG):  # a broken file hinders no read
+        policy = policy_of(settings, file)
+    subject = Subject(name=getpass.getuser(), via="cli")
     with open_store() as store:
         public = PublicService(store, profiles, policy=policy, subject=subject, tasks=AirflowTasks())
         yield Site(store=store, settings=settings, public=public, desk=ClusterDesk(store, profiles, policy))
-
-
-def profiles_file(settings: Settings) -> ProfilesFile:
-    """Return the profiles that the settings of this machine name."""
-    path = Path(settings.profiles_file) if settings.profiles_file else None
-    return ProfilesFile(path, environment=settings.environment, artifacts=settings.artifacts or None)
 
 
 def content_of(file: ProfilesFile) -> Profiles:
@@ -65,14 +60,6 @@ def content_of(file: ProfilesFile) -> Profiles:
     if error is not None:
         raise error
     return file.current()
-
-
-def policy_of(settings: Settings, file: ProfilesFile) -> Policy:
-    """Return the numbers of the settings with the quotas of the profiles; a broken file sets none and hinders no read."""
-    try:
-        return content_of(file).with_quotas(settings.policy())
-    except ProfilesInvalid:
-        return settings.policy()
 
 
 def page_limit(limit: int) -> int:

@@ -12,13 +12,14 @@ from platyspark_provider.cli.files import LocalFiles, bring
 from platyspark_provider.cli.following import follow, require_success
 from platyspark_provider.cli.output import print_object, print_rows
 from platyspark_provider.cli.running import command, say
-from platyspark_provider.cli.site import Site, content_of, open_site, profiles_file
+from platyspark_provider.cli.site import Site, content_of, open_site
 from platyspark_provider.core.governance import Resolution, resolve
 from platyspark_provider.core.records import AppDetail
 from platyspark_provider.core.spec import AppRequest
 from platyspark_provider.errors import ArtifactMissing, InvalidRequest
 from platyspark_provider.hooks.clock import SystemClock
 from platyspark_provider.operators.request import Arguments, request_from_arguments
+from platyspark_provider.registry.decided_by import profiles_of
 from platyspark_provider.registry.views import spec_view
 from platyspark_provider.settings import load_settings
 
@@ -106,7 +107,7 @@ def _pairs(flag: str, given: Iterable[str]) -> dict[str, str]:
 
 
 def _resolved(request: AppRequest) -> Resolution:
-    profiles = content_of(profiles_file(load_settings()))
+    profiles = content_of(profiles_of(load_settings()))
     return resolve(request, profiles, default_name=request.name or _SQL_NAME)
 
 

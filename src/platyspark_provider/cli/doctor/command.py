@@ -13,7 +13,8 @@ from platyspark_provider.cli.doctor.database_checks import database_checks
 from platyspark_provider.cli.doctor.machine_checks import machine_checks
 from platyspark_provider.cli.output import print_rows, print_text
 from platyspark_provider.cli.running import FAILED, command, quiet, say
-from platyspark_provider.cli.site import PROFILES_LOG, profiles_file
+from platyspark_provider.cli.site import PROFILES_LOG
+from platyspark_provider.registry.decided_by import profiles_of
 from platyspark_provider.settings import load_settings
 
 
@@ -38,7 +39,7 @@ def doctor(args: Namespace) -> None:
 def examine(process: Process | None, *, deadline_s: float = CHECK_DEADLINE_S) -> Iterator[Finding]:
     """Yield the findings of all checks that apply to a process; None: to any."""
     settings = load_settings()
-    profiles = profiles_file(settings)
+    profiles = profiles_of(settings)
     sites = [] if profiles.error is not None else list(sites_of(profiles.current()).values())
     checks = [*database_checks(), *machine_checks(settings.profiles_file, profiles, sites), *api_checks()]
     for site in sites:

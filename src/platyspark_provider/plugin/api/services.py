@@ -1,14 +1,14 @@
 """What the routes stand on: store, Airflow's rows, profiles, settings, and whether our tables fit the code."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from fastapi import Request
 
 from platyspark_provider.core.records import Policy
-from platyspark_provider.errors import NotAllowed, ProfilesUnavailable
+from platyspark_provider.errors import NotAllowed
 from platyspark_provider.profiles_file import ProfilesFile
+from platyspark_provider.registry.decided_by import policy_of, profiles_of
 from platyspark_provider.registry.identity import TaskLookup
 from platyspark_provider.registry.rights import Rights
 from platyspark_provider.registry.schema_gate import SchemaGate, schema_gate_of
@@ -52,22 +52,8 @@ class Services:
     login: LoginLookup = nobody
 
     def policy(self) -> Policy:
-        """Return the numbers that decisions use; a file that was never good sets no quotas and stops nothing that runs."""
+        """Return the numbers that decisions use now."""
         return policy_of(self.settings, self.profiles)
-
-
-def profiles_of(settings: Settings) -> ProfilesFile:
-    """Return the profiles that the settings name."""
-    path = Path(settings.profiles_file) if settings.profiles_file else None
-    return ProfilesFile(path, environment=settings.environment, artifacts=settings.artifacts or None)
-
-
-def policy_of(settings: Settings, profiles: ProfilesFile) -> Policy:
-    """Return the numbers of the settings with the quotas of the newest good profiles."""
-    try:
-        return profiles.current().with_quotas(settings.policy())
-    except ProfilesUnavailable:
-        return settings.policy()
 
 
 def airflow_services() -> Services:

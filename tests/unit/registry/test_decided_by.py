@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from platyspark_provider.plugin.api.services import policy_of
 from platyspark_provider.profiles_file import ProfilesFile
+from platyspark_provider.registry.decided_by import policy_of
 from platyspark_provider.settings import Settings
 
 
