@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any, Literal
 
 import uvicorn
 from fastapi import FastAPI
@@ -66,15 +67,14 @@ def mounted(services: Services) -> FastAPI:
 
 
 @contextmanager
-def serve(services: Services) -> Iterator[str]:
-    """Serve the mounted app in a thread and yield its base URL."""
+def serve_app(app: Any, *, lifespan: Literal["on", "off"] = "off") -> Iterator[str]:
+    """Serve an app in a thread and yield its base URL."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(mounted(services), lifespan="off", log_config=None, ws="none")
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(uvicorn.Config(app, lifespan=lifespan, log_config=None, ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not server.started and thread.is_alive() and time.monotonic() < deadline:
             thread.join(0.01)
         assert server.started, "the server did not start"
@@ -82,4 +82,11 @@ def serve(services: Services) -> Iterator[str]:
             yield f"http://127.0.0.1:{bound.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join(30)
+            thread.join(60)
+
+
+@contextmanager
+def serve(services: Services) -> Iterator[str]:
+    """Serve our app at its place and yield the base URL."""
+    with serve_app(mounted(services)) as url:
+        yield url

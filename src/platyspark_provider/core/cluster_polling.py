@@ -4,10 +4,10 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any
 
 from platyspark_provider.core.model import Cluster
-from platyspark_provider.core.polling import Blind, Describe, Sleep, WaitRule
+from platyspark_provider.core.polling import Blind, Describe, Sleep, WaitRule, watch
 from platyspark_provider.core.records import ClusterBrief
 from platyspark_provider.core.states import ClusterPhase
 
@@ -65,28 +65,13 @@ def cluster_event_from_dict(values: dict[str, Any]) -> ClusterEvent:
 
 
 def wait_for_cluster(cluster_id: int, goal: Goal, *, rule: WaitRule) -> ClusterWaiting:
-    """Yield `Describe` (send a `ClusterLook`) and `Sleep` (send anything) until the goal is reached or can't be."""
-    missing = 0
-    seen_at: float | None = None
-    while True:
-        look = yield Describe()
-        match look:
-            case None:
-                raise TypeError("Describe needs a look")
-            case Blind():
-                seen_at = look.moment if seen_at is None else seen_at
-                if rule.max_blind_s is not None and look.moment - seen_at >= rule.max_blind_s:
-                    message = f"No view of the cluster for {look.moment - seen_at:.0f} s: {look.error}"
-                    return ClusterEvent(cluster_id=cluster_id, outcome=ClusterOutcome.BLIND, message=message)
-            case ClusterSeen():
-                seen_at = look.moment
-                outcome = judge_cluster(look.brief, goal)
-                missing = missing + 1 if outcome is ClusterOutcome.MISSING else 0
-                if outcome is not None and (outcome is not ClusterOutcome.MISSING or missing >= rule.missing_looks):
-                    return ClusterEvent(cluster_id=cluster_id, outcome=outcome)
-            case _:
-                assert_never(look)
-        yield Sleep(rule.poll_s)
+    """Watch until the goal is reached or can't be."""
+
+    def judged(look: ClusterSeen) -> ClusterOutcome | None:
+        return judge_cluster(look.brief, goal)
+
+    outcome, message = yield from watch(judged, what="cluster", missing=ClusterOutcome.MISSING, blind=ClusterOutcome.BLIND, rule=rule)
+    return ClusterEvent(cluster_id=cluster_id, outcome=outcome, message=message)
 
 
 def judge_cluster(brief: ClusterBrief | None, goal: Goal) -> ClusterOutcome | None:

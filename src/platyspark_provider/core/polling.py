@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar, assert_never
+from typing import Any, Protocol, TypeVar, assert_never
 
 from platyspark_provider.core.records import AppBrief, AppDetail
 from platyspark_provider.core.states import AppPhase, LogState
@@ -66,6 +66,17 @@ class Blind:
     error: str
 
 
+class Sight(Protocol):
+    """A look that worked, at whatever is waited for."""
+
+    @property
+    def moment(self) -> float:
+        """Monotonic seconds of the looker."""
+
+
+V = TypeVar("V", bound=Sight)
+End = TypeVar("End", bound=StrEnum)
+Watching = Generator[Describe | Sleep, V | Blind | None, tuple[End, str]]
 Look = Seen | Blind
 Waiting = Generator[Describe | Sleep, Look | None, "AppEvent"]
 
@@ -103,29 +114,39 @@ def event_from_dict(values: dict[str, Any]) -> AppEvent:
     )
 
 
-def wait_for_app(app_id: int, generation: int, *, rule: WaitRule) -> Waiting:
-    """Yield `Describe` (send a `Look`) and `Sleep` (send anything) until the generation is over for its task."""
-    missing = 0
+def watch(judged: Callable[[V], End | None], *, what: str, missing: End, blind: End, rule: WaitRule) -> Watching[V, End]:
+    """Yield `Describe` (send a look) and `Sleep` (send anything) until a look means an end; return that, and words to it.
+
+    :param judged: what a look that worked means; None to go on, `missing` counts only `rule.missing_looks` times in a row.
+    :param blind: what no look at all for `rule.max_blind_s` means.
+    """
+    misses = 0
     seen_at: float | None = None
     while True:
         look = yield Describe()
-        match look:
-            case None:
-                raise TypeError("Describe needs a Look")
-            case Blind():
-                seen_at = look.moment if seen_at is None else seen_at
-                if rule.max_blind_s is not None and look.moment - seen_at >= rule.max_blind_s:
-                    message = f"No view of the application for {look.moment - seen_at:.0f} s: {look.error}"
-                    return AppEvent(app_id=app_id, generation=generation, outcome=Outcome.BLIND, message=message)
-            case Seen():
-                seen_at = look.moment
-                outcome = judge(look.brief, generation, at=look.at, rule=rule)
-                missing = missing + 1 if outcome is Outcome.MISSING else 0
-                if outcome is not None and (outcome is not Outcome.MISSING or missing >= rule.missing_looks):
-                    return AppEvent(app_id=app_id, generation=generation, outcome=outcome)
-            case _:
-                assert_never(look)
+        if look is None:
+            raise TypeError("Describe needs a Look")
+        if isinstance(look, Blind):
+            seen_at = look.moment if seen_at is None else seen_at
+            if rule.max_blind_s is not None and look.moment - seen_at >= rule.max_blind_s:
+                return blind, f"No view of the {what} for {look.moment - seen_at:.0f} s: {look.error}"
+        else:
+            seen_at = look.moment
+            outcome = judged(look)
+            misses = misses + 1 if outcome is missing else 0
+            if outcome is not None and (outcome is not missing or misses >= rule.missing_looks):
+                return outcome, ""
         yield Sleep(rule.poll_s)
+
+
+def wait_for_app(app_id: int, generation: int, *, rule: WaitRule) -> Waiting:
+    """Watch until the generation is over for its task."""
+
+    def judged(look: Seen) -> Outcome | None:
+        return judge(look.brief, generation, at=look.at, rule=rule)
+
+    outcome, message = yield from watch(judged, what="application", missing=Outcome.MISSING, blind=Outcome.BLIND, rule=rule)
+    return AppEvent(app_id=app_id, generation=generation, outcome=outcome, message=message)
 
 
 def judge(brief: AppBrief | None, generation: int, *, at: datetime, rule: WaitRule) -> Outcome | None:

@@ -1,21 +1,17 @@
 """Airflow's own api-server app in this process, with our plugin mounted, users of each role and machine tokens of each kind."""
 
 import secrets
-import socket
-import threading
-import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-import uvicorn
 
+from tests.api_server import serve_app
 from tests.integration.airflow.conftest import airflow_db
 
 if TYPE_CHECKING:
@@ -74,25 +70,6 @@ class ApiServer:
             return str(row.id)
 
 
-@contextmanager
-def serve(app: Any, *, lifespan: Literal["on", "off"] = "on") -> Iterator[str]:
-    """Serve an app in a thread and yield its address."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, lifespan=lifespan, log_config=None, ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + 60
-        while not server.started and thread.is_alive() and time.monotonic() < deadline:
-            thread.join(0.01)
-        assert server.started, "the server did not start"
-        try:
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(60)
-
-
 @pytest.fixture(scope="session")
 def api_server(airflow_db: None) -> Iterator[ApiServer]:
     """Start the app as `airflow api-server` makes it; everybody's rights are those of their role."""
@@ -114,7 +91,11 @@ def api_server(airflow_db: None) -> Iterator[ApiServer]:
         patch.undo()
         users = {role: SimpleAuthManagerUser(username=f"{role}-1", role=role.upper(), teams=[]) for role in ROLES}
         bearers = {role: get_auth_manager().generate_jwt(user) for role, user in users.items()}
-        with sql_store_factory(airflow_engine)() as store, serve(app) as url, httpx.Client(base_url=url, timeout=60) as client:
+        with (
+            sql_store_factory(airflow_engine)() as store,
+            serve_app(app, lifespan="on") as url,
+            httpx.Client(base_url=url, timeout=60) as client,
+        ):
             for kind in (*TOKENS, "revoked"):
                 scopes = ["worker", "reconciler"] if kind == "revoked" else [kind]
                 name = f"{kind}-{secrets.token_hex(3)}"

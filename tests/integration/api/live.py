@@ -16,9 +16,8 @@ from platyspark_provider.store.base import StoreFactory
 from platyspark_provider.store.sql import sql_store_factory
 from platyspark_provider.testing import FakeBackend, FakeClock
 from tests.api_people import log_in
-from tests.api_server import make_services, mounted
+from tests.api_server import make_services, serve
 from tests.desks import OneBackend
-from tests.integration.api.conftest import serve
 
 ENDLESS = "endless"
 """A run of this name ends only when it is stopped; any other succeeds at the pass after its start."""
@@ -56,7 +55,7 @@ def live(engine: sa.Engine) -> Iterator[Live]:
             failures.append(failed)
 
     thread = threading.Thread(target=passes)
-    with serve(mounted(services), lifespan="off") as url:
+    with serve(services) as url:
         thread.start()
         try:
             yield Live(url=f"{url}{wire.MOUNT}{wire.PREFIX}", open_store=open_store, backend=backend)

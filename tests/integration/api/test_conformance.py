@@ -19,8 +19,8 @@ from platyspark_provider.plugin.api.app import create_app
 from platyspark_provider.registry.identity import ScriptedTasks
 from platyspark_provider.store.sql import sql_store_factory
 from tests.api_people import log_in
-from tests.api_server import add_token, make_services
-from tests.integration.api.conftest import TOKENS, serve
+from tests.api_server import add_token, make_services, serve_app
+from tests.integration.api.conftest import TOKENS
 from tests.public_world import People
 from tests.registry_world import make_task
 
@@ -69,7 +69,7 @@ def target(postgres_server: sa.URL) -> Iterator[Target]:
     services = make_services(open_store, tasks, login=log_in)
     schema = schemathesis.openapi.from_dict(create_app(services).openapi())
     operations = {found.ok().label: found.ok() for found in schema.get_all_operations()}
-    with serve(create_app(services), lifespan="off") as url:
+    with serve_app(create_app(services)) as url:
         yield Target(url=url, operations=operations)
     engine.dispose()
 
