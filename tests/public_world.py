@@ -4,10 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from platyspark_provider.core.profiles import Profiles, profiles_from_mapping
-from platyspark_provider.core.records import (
+from platyspark_provider.core.facts import (
     AppObserved,
-    ClaimRequest,
     ClusterAssigned,
     ClusterObserved,
     CreateEnded,
@@ -15,6 +13,8 @@ from platyspark_provider.core.records import (
     SendEnded,
     SendIntended,
 )
+from platyspark_provider.core.profiles import Profiles, profiles_from_mapping
+from platyspark_provider.core.records import ClaimRequest
 from platyspark_provider.core.spec import AppRequest
 from platyspark_provider.core.states import ClusterPhase
 from platyspark_provider.registry.identity import ScriptedTasks

@@ -6,18 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from platyspark_provider.client.http import HttpRegistry
+from platyspark_provider.core.facts import AppObserved, ClusterAssigned, Record, SendEnded, SendIntended
 from platyspark_provider.core.ports import Registry
-from platyspark_provider.core.records import (
-    AppObserved,
-    ClaimRequest,
-    ClusterAssigned,
-    Record,
-    RecordAnswer,
-    SendEnded,
-    SendIntended,
-    SubmitAnswer,
-    TaskFacts,
-)
+from platyspark_provider.core.records import ClaimRequest, RecordAnswer, SubmitAnswer, TaskFacts
 from platyspark_provider.core.spec import AppRequest, Artifact
 from platyspark_provider.profiles_file import ProfilesFile
 from platyspark_provider.registry.identity import ScriptedTasks

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from platyspark_provider.core.app_state import AppState, in_queue
+from platyspark_provider.core.facts import ClusterAssigned, CreateEnded, CreateIntended, Record
 from platyspark_provider.core.model import Cluster, Event
-from platyspark_provider.core.records import ClaimRequest, ClusterAssigned, CreateEnded, CreateIntended, Policy, Record, RecordAnswer
+from platyspark_provider.core.records import ClaimRequest, Policy, RecordAnswer
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.store.base import Known, Store, Write
 from tests.builders import make_app, make_attempt, make_spec

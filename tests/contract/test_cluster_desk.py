@@ -8,17 +8,10 @@ from typing import Any
 import pytest
 
 from platyspark_provider.core.assignment import slot_key
+from platyspark_provider.core.facts import ClusterAssigned, ClusterObserved, CreateEnded, CreateIntended, Record
 from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.profiles import profiles_from_mapping
-from platyspark_provider.core.records import (
-    ClaimRequest,
-    ClusterAssigned,
-    ClusterObserved,
-    CreateEnded,
-    CreateIntended,
-    Policy,
-    Record,
-)
+from platyspark_provider.core.records import ClaimRequest, Policy
 from platyspark_provider.core.spec import ClusterRequest
 from platyspark_provider.core.states import AppPhase, ClusterDesired, ClusterPhase
 from platyspark_provider.errors import ClusterConflict, ClusterInUse, InvalidRequest, NotFound, PolicyViolated, TargetFull

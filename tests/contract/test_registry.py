@@ -7,18 +7,8 @@ from typing import Any
 
 import pytest
 
-from platyspark_provider.core.records import (
-    Claim,
-    ClaimRequest,
-    ClusterAssigned,
-    ClusterObserved,
-    CreateEnded,
-    CreateIntended,
-    SendEnded,
-    SendIntended,
-    TaskFacts,
-    Waiting,
-)
+from platyspark_provider.core.facts import ClusterAssigned, ClusterObserved, CreateEnded, CreateIntended, SendEnded, SendIntended, Waiting
+from platyspark_provider.core.records import Claim, ClaimRequest, TaskFacts
 from platyspark_provider.core.states import AppPhase, Reuse
 from platyspark_provider.errors import (
     ArtifactsUnset,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from platyspark_provider.core.records import ClaimRequest, ClusterAssigned
+from platyspark_provider.core.facts import ClusterAssigned
+from platyspark_provider.core.records import ClaimRequest
 from platyspark_provider.core.spec import ClusterRequest
 from platyspark_provider.core.states import AppPhase, ClusterDesired, ClusterPhase
 from platyspark_provider.errors import (

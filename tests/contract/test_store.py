@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from platyspark_provider.core.app_state import AppState
+from platyspark_provider.core.facts import ClusterObserved, SendEnded, SendIntended
 from platyspark_provider.core.model import Condition, Event, Failure, Token
-from platyspark_provider.core.records import Claim, ClusterObserved, Policy, SendEnded, SendIntended
+from platyspark_provider.core.records import Claim, Policy
 from platyspark_provider.core.spec import request_hash
 from platyspark_provider.core.states import AppPhase, FailureClass, LogState
 from platyspark_provider.core.transitions import request_stop

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from platyspark_provider.core.records import Claim, ClaimRequest, SendIntended
+from platyspark_provider.core.facts import SendIntended
+from platyspark_provider.core.records import Claim, ClaimRequest
 from platyspark_provider.store.base import Store, StoreFactory
 from tests.builders import make_target
 from tests.store_steps import hold, on_cluster, record, submit

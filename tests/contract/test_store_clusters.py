@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from platyspark_provider.core.cluster_transitions import ClusterState, enter_cluster
+from platyspark_provider.core.facts import ClusterObserved
 from platyspark_provider.core.model import Cluster
-from platyspark_provider.core.records import ClusterLoad, ClusterObserved
+from platyspark_provider.core.records import ClusterLoad
 from platyspark_provider.core.states import AppPhase, ClusterDesired, ClusterPhase
 from platyspark_provider.errors import NotFound
 from platyspark_provider.store.base import Store, StoreFactory

@@ -10,16 +10,9 @@ from typing import Any
 import pytest
 
 from platyspark_provider.core.cluster_transitions import ClusterState, enter_cluster
+from platyspark_provider.core.facts import ClusterAssigned, ClusterDrainIntended, ClusterObserved, SendIntended
 from platyspark_provider.core.model import Cluster
-from platyspark_provider.core.records import (
-    ClusterAssigned,
-    ClusterDrainIntended,
-    ClusterObserved,
-    Policy,
-    QueuePlace,
-    RecordAnswer,
-    SendIntended,
-)
+from platyspark_provider.core.records import Policy, QueuePlace, RecordAnswer
 from platyspark_provider.core.states import AppPhase, ClusterDesired, ClusterPhase
 from platyspark_provider.errors import StoreBusy
 from platyspark_provider.store.base import Store, StoreFactory

@@ -12,7 +12,8 @@ from typing import TypeVar
 import pytest
 
 from platyspark_provider.core.app_state import AppState
-from platyspark_provider.core.records import Claim, ClaimRequest, ClusterAssigned, ClusterObserved, Policy, SendIntended, Waiting
+from platyspark_provider.core.facts import ClusterAssigned, ClusterObserved, SendIntended, Waiting
+from platyspark_provider.core.records import Claim, ClaimRequest, Policy
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.errors import StoreBusy
 from platyspark_provider.store.base import Known, Store, StoreFactory, Write

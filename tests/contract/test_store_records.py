@@ -6,18 +6,18 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from platyspark_provider.core.model import Failure
-from platyspark_provider.core.records import (
+from platyspark_provider.core.facts import (
     AppObserved,
     ClusterAssigned,
     ClusterObserved,
     CreateIntended,
     LogLookedFor,
-    Policy,
     SendEnded,
     SendIntended,
     Waiting,
 )
+from platyspark_provider.core.model import Failure
+from platyspark_provider.core.records import Policy
 from platyspark_provider.core.states import AppPhase, ClusterPhase, FailureClass, LogState
 from platyspark_provider.store.base import Known, Store, StoreFactory, Write
 from tests.builders import make_attempt, make_cluster_spec, make_spec, make_target

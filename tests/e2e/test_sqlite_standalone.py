@@ -17,7 +17,8 @@ import pytest
 from demo.airflow_api import AirflowApi
 from demo.stack import Stack, StackSpec
 from platyspark_provider.client.http import HttpRegistry
-from platyspark_provider.core.records import AppObserved, ClaimRequest, ClusterAssigned, Record, SendEnded, SendIntended
+from platyspark_provider.core.facts import AppObserved, ClusterAssigned, Record, SendEnded, SendIntended
+from platyspark_provider.core.records import ClaimRequest
 from platyspark_provider.core.spec import AppRequest, Artifact
 from platyspark_provider.core.states import AppPhase
 

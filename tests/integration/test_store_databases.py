@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from platyspark_provider.core.facts import ClusterAssigned, Waiting
 from platyspark_provider.core.model import Event, Token
-from platyspark_provider.core.records import ClaimRequest, ClusterAssigned, Policy, Waiting
+from platyspark_provider.core.records import ClaimRequest, Policy
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.errors import StoreBusy
 from platyspark_provider.store import sql_engine

@@ -11,19 +11,9 @@ import httpx
 from platyspark_provider import __version__
 from platyspark_provider.client import wire
 from platyspark_provider.client.exchange import SNAPSHOT_CALL, Call, Outcome, Pause, Send, exchange, generation_body, kill_call, post_call
+from platyspark_provider.core.facts import Record
 from platyspark_provider.core.model import Cluster
-from platyspark_provider.core.records import (
-    AppDetail,
-    Claim,
-    ClaimRequest,
-    Due,
-    Ensured,
-    KillAnswer,
-    Record,
-    RecordAnswer,
-    Snapshot,
-    SubmitAnswer,
-)
+from platyspark_provider.core.records import AppDetail, Claim, ClaimRequest, Due, Ensured, KillAnswer, RecordAnswer, Snapshot, SubmitAnswer
 from platyspark_provider.core.spec import AppRequest, ClusterRequest
 from platyspark_provider.errors import InvalidRequest
 

@@ -6,19 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from platyspark_provider.core.facts import Record
 from platyspark_provider.core.model import Cluster
-from platyspark_provider.core.records import (
-    AppDetail,
-    Claim,
-    ClaimRequest,
-    Due,
-    Ensured,
-    KillAnswer,
-    Record,
-    RecordAnswer,
-    Snapshot,
-    SubmitAnswer,
-)
+from platyspark_provider.core.records import AppDetail, Claim, ClaimRequest, Due, Ensured, KillAnswer, RecordAnswer, Snapshot, SubmitAnswer
 from platyspark_provider.core.spec import AppRequest, ClusterRequest
 from platyspark_provider.errors import NotAllowed, PermanentError, PlatySparkError, RegistryUnavailable, TemporaryError, error_classes
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from platyspark_provider.core.app_state import AppState, Refused, end, event_of
+from platyspark_provider.core.facts import ClusterAssigned
 from platyspark_provider.core.keys import cluster_key
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Failure
-from platyspark_provider.core.records import ClusterAssigned
 from platyspark_provider.core.spec import ClusterSpec, content_hash, spec_hash
 from platyspark_provider.core.states import AppPhase, ClusterDesired, ClusterPhase, FailureClass
 

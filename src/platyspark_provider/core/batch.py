@@ -5,11 +5,7 @@ from dataclasses import dataclass, field
 
 from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.assignment import live_key_of, refuse_assignment
-from platyspark_provider.core.keys import cluster_key
-from platyspark_provider.core.model import App, Attempt, Cluster
-from platyspark_provider.core.placement import Queued
-from platyspark_provider.core.placing import Asker
-from platyspark_provider.core.records import (
+from platyspark_provider.core.facts import (
     ClusterAssigned,
     ClusterDrainIntended,
     ClusterObserved,
@@ -20,6 +16,10 @@ from platyspark_provider.core.records import (
     Record,
     SendIntended,
 )
+from platyspark_provider.core.keys import cluster_key
+from platyspark_provider.core.model import App, Attempt, Cluster
+from platyspark_provider.core.placement import Queued
+from platyspark_provider.core.placing import Asker
 
 AttemptKey = tuple[int, int]
 

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from platyspark_provider.core.app_state import Refused, count_listing, may_send_again, merged
+from platyspark_provider.core.facts import ClusterDrainIntended, ClusterObserved, CreateEnded, CreateIntended, CreateLookedFor
 from platyspark_provider.core.model import Cluster, Event
-from platyspark_provider.core.records import ClusterDrainIntended, ClusterObserved, CreateEnded, CreateIntended, CreateLookedFor, Policy
+from platyspark_provider.core.records import Policy
 from platyspark_provider.core.states import CLUSTER_ACCEPTS_WORK, ClusterDesired, ClusterPhase, FailureClass
 
 ClusterRecord = CreateIntended | CreateEnded | CreateLookedFor | ClusterDrainIntended | ClusterObserved

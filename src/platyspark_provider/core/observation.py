@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from platyspark_provider.core.app_state import AppState, Refused, end, enter, merged
+from platyspark_provider.core.facts import AppObserved
 from platyspark_provider.core.model import Attempt, Cluster, Failure
-from platyspark_provider.core.records import AppObserved, Policy
+from platyspark_provider.core.records import Policy
 from platyspark_provider.core.states import APP_SENT, AppPhase, ClusterPhase, FailureClass, LogState
 
 

@@ -5,19 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from platyspark_provider.core.facts import Record
 from platyspark_provider.core.model import Cluster, Target
-from platyspark_provider.core.records import (
-    AppDetail,
-    Claim,
-    ClaimRequest,
-    Due,
-    Ensured,
-    KillAnswer,
-    Record,
-    RecordAnswer,
-    Snapshot,
-    SubmitAnswer,
-)
+from platyspark_provider.core.records import AppDetail, Claim, ClaimRequest, Due, Ensured, KillAnswer, RecordAnswer, Snapshot, SubmitAnswer
 from platyspark_provider.core.spec import AppRequest, ClusterRequest, ClusterSpec, ResolvedSpec
 
 

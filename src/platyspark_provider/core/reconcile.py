@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from platyspark_provider.core.facts import AppObserved, ClusterObserved
 from platyspark_provider.core.keys import AttemptName, ClusterName
 from platyspark_provider.core.model import App, Attempt, Cluster
 from platyspark_provider.core.placement import takes_applications
 from platyspark_provider.core.ports import AttemptSight, ClusterSight, Death
-from platyspark_provider.core.records import AppObserved, ClusterLoad, ClusterObserved, Policy
+from platyspark_provider.core.records import ClusterLoad, Policy
 from platyspark_provider.core.states import (
     APP_SENT,
     CLUSTER_ACCEPTS_WORK,

@@ -23,11 +23,7 @@ from platyspark_provider.core.assignment import (
 )
 from platyspark_provider.core.batch import Rows, askers
 from platyspark_provider.core.cluster_transitions import ClusterRecord, ClusterState, apply_to_cluster
-from platyspark_provider.core.model import App, Cluster, Event
-from platyspark_provider.core.placement import Budget, Create, Reuse, Wait, takes_applications
-from platyspark_provider.core.placing import Placing, live_key_for
-from platyspark_provider.core.records import (
-    AppWork,
+from platyspark_provider.core.facts import (
     ClusterAssigned,
     ClusterDrainIntended,
     ClusterObserved,
@@ -35,10 +31,12 @@ from platyspark_provider.core.records import (
     CreateIntended,
     CreateLookedFor,
     LogLookedFor,
-    Policy,
     Record,
-    RecordAnswer,
 )
+from platyspark_provider.core.model import App, Cluster, Event
+from platyspark_provider.core.placement import Budget, Create, Reuse, Wait, takes_applications
+from platyspark_provider.core.placing import Placing, live_key_for
+from platyspark_provider.core.records import AppWork, Policy, RecordAnswer
 from platyspark_provider.core.transitions import AppRecord, apply_to_app
 
 

@@ -9,18 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from platyspark_provider.core.app_state import AppState, Refused, count_listing, end, enter, event_of, may_send_again, merged
+from platyspark_provider.core.facts import AppObserved, LogLookedFor, SendEnded, SendIntended, SendLookedFor, StopAdvanced, Waiting
 from platyspark_provider.core.model import Attempt, Condition, Failure
 from platyspark_provider.core.observation import apply_observation
-from platyspark_provider.core.records import (
-    AppObserved,
-    LogLookedFor,
-    Policy,
-    SendEnded,
-    SendIntended,
-    SendLookedFor,
-    StopAdvanced,
-    Waiting,
-)
+from platyspark_provider.core.records import Policy
 from platyspark_provider.core.states import AppPhase, FailureClass, LogState
 
 __all__ = ["AppRecord", "AppState", "Refused", "apply_to_app", "mark_ready", "may_send_again", "request_stop", "stop_wanted"]

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from platyspark_provider.core.facts import SendEnded
 from platyspark_provider.core.model import Target
 from platyspark_provider.core.ports import Backends, Clock, Registry
-from platyspark_provider.core.records import AppDetail, ClaimRequest, SendEnded, SubmitAnswer
+from platyspark_provider.core.records import AppDetail, ClaimRequest, SubmitAnswer
 from platyspark_provider.core.spec import AppRequest
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.errors import PermanentError, PlatySparkError, TemporaryError

@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from platyspark_provider.core.facts import CreateLookedFor, Record, SendLookedFor
 from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.ports import AttemptSight, Backend, ClusterSight
 from platyspark_provider.core.reconcile import LookFor, cluster_name, decide_app, decide_cluster
-from platyspark_provider.core.records import AppWork, CreateLookedFor, Record, SendLookedFor
+from platyspark_provider.core.records import AppWork
 from platyspark_provider.reconciler.workbench import Workbench
 
 

@@ -5,10 +5,11 @@ A join and a drain decide under the lock of the same row, so that a cluster whic
 
 from collections import Counter
 
+from platyspark_provider.core.facts import ClusterDrainIntended, ClusterObserved
 from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.placement import takes_applications
 from platyspark_provider.core.reconcile import ClusterAction, Drain, Terminate, decide_cluster
-from platyspark_provider.core.records import ClusterDrainIntended, ClusterLoad, ClusterObserved
+from platyspark_provider.core.records import ClusterLoad
 from platyspark_provider.core.states import ClusterPhase
 from platyspark_provider.reconciler.workbench import Workbench
 

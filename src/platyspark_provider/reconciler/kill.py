@@ -1,7 +1,8 @@
 """The stop ladder: one rung at a time, each written down; proof of death ends it (`Backend.prove_dead`)."""
 
+from platyspark_provider.core.facts import StopAdvanced
 from platyspark_provider.core.reconcile import Climb, GiveUpStop, decide_app
-from platyspark_provider.core.records import AppWork, StopAdvanced
+from platyspark_provider.core.records import AppWork
 from platyspark_provider.reconciler.observe import prove_at_once
 from platyspark_provider.reconciler.workbench import Workbench
 

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from platyspark_provider.core.facts import LogLookedFor
 from platyspark_provider.core.failures import failure_from_log
 from platyspark_provider.core.model import Attempt, Failure
 from platyspark_provider.core.ports import LogTail
-from platyspark_provider.core.records import AppWork, LogLookedFor
+from platyspark_provider.core.records import AppWork
 from platyspark_provider.core.results import result_from_log
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.reconciler.workbench import Workbench

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+from platyspark_provider.core.facts import Record
 from platyspark_provider.core.model import Cluster, Target
 from platyspark_provider.core.ports import AttemptSight, Backend, ClusterRef, Death, Sights
 from platyspark_provider.core.reconcile import app_fact, cluster_fact, is_proof_due, is_unknown, needs_proof
-from platyspark_provider.core.records import AppWork, Record
+from platyspark_provider.core.records import AppWork
 from platyspark_provider.core.states import APP_SENT
 from platyspark_provider.reconciler.workbench import Workbench
 

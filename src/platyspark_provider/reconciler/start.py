@@ -4,20 +4,11 @@ import uuid
 from collections import defaultdict
 from typing import Literal
 
+from platyspark_provider.core.facts import ClusterAssigned, CreateEnded, CreateIntended, Record, SendEnded, SendIntended, Waiting
 from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.ports import Launch
 from platyspark_provider.core.reconcile import Assign, Create, Fail, Send, cluster_name, decide_app, decide_cluster
-from platyspark_provider.core.records import (
-    AppWork,
-    ClaimRequest,
-    ClusterAssigned,
-    CreateEnded,
-    CreateIntended,
-    Record,
-    SendEnded,
-    SendIntended,
-    Waiting,
-)
+from platyspark_provider.core.records import AppWork, ClaimRequest
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.errors import (
     BackendRejected,

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from platyspark_provider.core.facts import Record
 from platyspark_provider.core.keys import AttemptName
 from platyspark_provider.core.model import Cluster, Target
 from platyspark_provider.core.ports import AttemptRef, AttemptSight, Backend, Backends, Registry
 from platyspark_provider.core.reconcile import attempt_name
-from platyspark_provider.core.records import AppWork, Claim, ClaimRequest, Due, Record, RecordAnswer
+from platyspark_provider.core.records import AppWork, Claim, ClaimRequest, Due, RecordAnswer
 from platyspark_provider.errors import BackendUnavailable, PlatySparkError, ReplyLost, TemporaryError
 
 log = logging.getLogger(__name__)

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from platyspark_provider.core.facts import CreateIntended, Record, SendIntended
 from platyspark_provider.core.model import App
-from platyspark_provider.core.records import Claim, ClaimRequest, CreateIntended, Record, RecordAnswer, SendIntended, TaskFacts
+from platyspark_provider.core.records import Claim, ClaimRequest, RecordAnswer, TaskFacts
 from platyspark_provider.core.submission import is_same_task
 from platyspark_provider.errors import NotAllowed, StaleTry
 from platyspark_provider.registry.identity import Caller, TaskLookup

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal, assert_never
 
 from platyspark_provider.core.app_state import AppState
+from platyspark_provider.core.facts import Record
 from platyspark_provider.core.governance import Resolution, resolve
 from platyspark_provider.core.kills import CallOffWanted, Denied, StopCurrent, judge_kill
 from platyspark_provider.core.model import Attempt
@@ -18,7 +19,6 @@ from platyspark_provider.core.records import (
     KillAnswer,
     PastTry,
     Policy,
-    Record,
     RecordAnswer,
     Snapshot,
     SubmitAnswer,

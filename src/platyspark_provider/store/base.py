@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from platyspark_provider.core.cluster_transitions import ClusterState
+from platyspark_provider.core.facts import Record
 from platyspark_provider.core.listing import AppFilter, ClusterFilter, EventFilter, Page
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Installation, Target, Token
 from platyspark_provider.core.records import (
@@ -19,7 +20,6 @@ from platyspark_provider.core.records import (
     Due,
     Policy,
     QueuePlace,
-    Record,
     RecordAnswer,
     Snapshot,
 )

@@ -10,6 +10,7 @@ from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.batch import (
     Rows,
 )
+from platyspark_provider.core.facts import Record
 from platyspark_provider.core.model import App, Cluster, Event, Installation, Lease, Target, Token
 from platyspark_provider.core.recording import record_all
 from platyspark_provider.core.records import (
@@ -22,7 +23,6 @@ from platyspark_provider.core.records import (
     Due,
     Policy,
     QueuePlace,
-    Record,
     RecordAnswer,
     Snapshot,
 )

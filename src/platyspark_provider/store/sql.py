@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.cluster_transitions import ClusterState
+from platyspark_provider.core.facts import Record
 from platyspark_provider.core.listing import AppFilter, ClusterFilter, EventFilter, Page
 from platyspark_provider.core.model import App, Attempt, Cluster, Event, Installation, Target, Token
 from platyspark_provider.core.records import (
@@ -22,7 +23,6 @@ from platyspark_provider.core.records import (
     Due,
     Policy,
     QueuePlace,
-    Record,
     RecordAnswer,
     Snapshot,
 )

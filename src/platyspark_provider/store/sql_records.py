@@ -23,9 +23,10 @@ from platyspark_provider.core.batch import (
     pool_keys,
     sending_to,
 )
+from platyspark_provider.core.facts import ClusterAssigned, Record
 from platyspark_provider.core.model import App, Cluster
 from platyspark_provider.core.recording import Recorded, record_all
-from platyspark_provider.core.records import ClusterAssigned, Policy, Record, RecordAnswer
+from platyspark_provider.core.records import Policy, RecordAnswer
 from platyspark_provider.store.sql_queue import lock_budgets, read_active, read_queue, read_target_clusters, read_team_apps
 from platyspark_provider.store.sql_reads import database_now, read_attempts, read_clusters, read_newest_ended, read_targets
 from platyspark_provider.store.sql_rows import app_from_row

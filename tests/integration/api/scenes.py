@@ -6,9 +6,10 @@ from itertools import count
 from typing import Any
 
 from platyspark_provider.client import wire
+from platyspark_provider.core.facts import ClusterAssigned
 from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.profiles import profiles_from_mapping
-from platyspark_provider.core.records import ClaimRequest, ClusterAssigned, Policy
+from platyspark_provider.core.records import ClaimRequest, Policy
 from platyspark_provider.core.spec import ClusterRequest
 from platyspark_provider.registry.clusters import ClusterDesk
 from platyspark_provider.registry.public import PublicService

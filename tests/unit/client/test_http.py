@@ -10,7 +10,8 @@ import pytest
 from platyspark_provider import __version__
 from platyspark_provider.client import wire
 from platyspark_provider.client.http import AsyncHttpRegistry, HttpRegistry
-from platyspark_provider.core.records import Record, Snapshot
+from platyspark_provider.core.facts import Record
+from platyspark_provider.core.records import Snapshot
 from platyspark_provider.errors import (
     ClientTooOld,
     IdempotencyMismatch,

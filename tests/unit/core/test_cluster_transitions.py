@@ -8,8 +8,9 @@ import pytest
 
 from platyspark_provider.core.app_state import Refused
 from platyspark_provider.core.cluster_transitions import ClusterRecord, ClusterState, apply_to_cluster
+from platyspark_provider.core.facts import ClusterDrainIntended, ClusterObserved, CreateEnded, CreateIntended, CreateLookedFor
 from platyspark_provider.core.model import Cluster
-from platyspark_provider.core.records import ClusterDrainIntended, ClusterObserved, CreateEnded, CreateIntended, CreateLookedFor, Policy
+from platyspark_provider.core.records import Policy
 from platyspark_provider.core.states import ClusterDesired, ClusterPhase, FailureClass
 from tests.builders import JOINABLE, NOW, make_cluster
 

@@ -11,9 +11,7 @@ from platyspark_provider.core.app_state import AppState
 from platyspark_provider.core.batch import (
     Rows,
 )
-from platyspark_provider.core.model import App, Attempt, Cluster, Event
-from platyspark_provider.core.recording import record_all
-from platyspark_provider.core.records import (
+from platyspark_provider.core.facts import (
     AppObserved,
     ClusterAssigned,
     ClusterObserved,
@@ -21,15 +19,16 @@ from platyspark_provider.core.records import (
     CreateIntended,
     CreateLookedFor,
     LogLookedFor,
-    Policy,
     Record,
     SendEnded,
     SendIntended,
     SendLookedFor,
     StopAdvanced,
-    TaskFacts,
     Waiting,
 )
+from platyspark_provider.core.model import App, Attempt, Cluster, Event
+from platyspark_provider.core.recording import record_all
+from platyspark_provider.core.records import Policy, TaskFacts
 from platyspark_provider.core.states import APP_SENT, AppPhase, ClusterPhase
 from platyspark_provider.core.submission import Replace, Start, decide_submission
 from platyspark_provider.core.transitions import mark_ready, request_stop, stop_wanted

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from platyspark_provider.core.app_state import AppState, Refused
+from platyspark_provider.core.facts import AppObserved
 from platyspark_provider.core.model import Cluster
-from platyspark_provider.core.records import AppObserved, Policy
+from platyspark_provider.core.records import Policy
 from platyspark_provider.core.states import APP_SENT, AppPhase, ClusterDesired, ClusterPhase, FailureClass, LogState
 from platyspark_provider.core.transitions import apply_to_app
 from tests.builders import NOW, in_phase, make_attempt, make_cluster

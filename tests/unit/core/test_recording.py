@@ -19,11 +19,7 @@ from platyspark_provider.core.batch import (
     pool_keys,
     sending_to,
 )
-from platyspark_provider.core.keys import cluster_key
-from platyspark_provider.core.model import App, Attempt, Cluster, Lease
-from platyspark_provider.core.placement import Queued
-from platyspark_provider.core.recording import Recorded, record_all
-from platyspark_provider.core.records import (
+from platyspark_provider.core.facts import (
     AppObserved,
     ClusterAssigned,
     ClusterDrainIntended,
@@ -31,11 +27,15 @@ from platyspark_provider.core.records import (
     CreateEnded,
     CreateIntended,
     LogLookedFor,
-    Policy,
     Record,
     SendIntended,
     Waiting,
 )
+from platyspark_provider.core.keys import cluster_key
+from platyspark_provider.core.model import App, Attempt, Cluster, Lease
+from platyspark_provider.core.placement import Queued
+from platyspark_provider.core.recording import Recorded, record_all
+from platyspark_provider.core.records import Policy
 from platyspark_provider.core.states import AppPhase, ClusterPhase, FailureClass, LogState
 from tests.builders import NOW, in_phase, make_app, make_attempt, make_cluster, make_cluster_spec, make_spec
 

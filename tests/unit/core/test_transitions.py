@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from platyspark_provider.core.app_state import AppState, Refused, count_listing, may_send_again, merged
+from platyspark_provider.core.facts import LogLookedFor, SendEnded, SendIntended, SendLookedFor, StopAdvanced, Waiting
 from platyspark_provider.core.model import Condition, Failure
-from platyspark_provider.core.records import LogLookedFor, Policy, SendEnded, SendIntended, SendLookedFor, StopAdvanced, Waiting
+from platyspark_provider.core.records import Policy
 from platyspark_provider.core.states import APP_SENT, APP_TERMINAL, AppPhase, ClusterPhase, FailureClass, LogState
 from platyspark_provider.core.transitions import AppRecord, apply_to_app, mark_ready, request_stop, stop_wanted
 from tests.builders import NOW, in_phase, make_attempt, make_cluster

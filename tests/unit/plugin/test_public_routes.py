@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from platyspark_provider.client import wire
-from platyspark_provider.core.records import LogLookedFor, Policy
+from platyspark_provider.core.facts import LogLookedFor
+from platyspark_provider.core.records import Policy
 from platyspark_provider.profiles_file import ProfilesFile
 from platyspark_provider.registry.identity import ScriptedTasks
 from platyspark_provider.store.memory import InMemoryStore

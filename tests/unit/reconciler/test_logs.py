@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from platyspark_provider.core.facts import Record
 from platyspark_provider.core.model import Attempt
 from platyspark_provider.core.polling import Outcome, WaitRule, brief_from_detail, judge
 from platyspark_provider.core.ports import AttemptRef, LogTail
 from platyspark_provider.core.profiles import profiles_from_mapping
-from platyspark_provider.core.records import Record
 from platyspark_provider.core.states import FailureClass, LogState
 from platyspark_provider.errors import BackendRejected
 from platyspark_provider.registry.service import RegistryService

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from platyspark_provider.core.facts import ClusterObserved, CreateEnded, CreateIntended
 from platyspark_provider.core.model import Cluster
 from platyspark_provider.core.profiles import profiles_from_mapping
-from platyspark_provider.core.records import ClaimRequest, ClusterObserved, CreateEnded, CreateIntended, Policy
+from platyspark_provider.core.records import ClaimRequest, Policy
 from platyspark_provider.core.spec import ClusterRequest
 from platyspark_provider.core.states import ClusterPhase
 from platyspark_provider.errors import ClusterConflict, StoreBusy

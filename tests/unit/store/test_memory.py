@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from platyspark_provider.core.facts import LogLookedFor, SendIntended, SendLookedFor
 from platyspark_provider.core.model import Token
-from platyspark_provider.core.records import ClaimRequest, LogLookedFor, Policy, SendIntended, SendLookedFor
+from platyspark_provider.core.records import ClaimRequest, Policy
 from platyspark_provider.core.states import AppPhase
 from platyspark_provider.errors import NotFound
 from platyspark_provider.store.memory import InMemoryStore
