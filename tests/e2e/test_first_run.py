@@ -23,16 +23,22 @@ def test_seven_lines_with_own_file_succeed_and_say_what_ran(stack: Stack, api: A
 
 
 def test_twenty_tasks_deferred_at_once_share_one_new_cluster(stack: Stack, api: AirflowApi):
-    """No driver runs for them: what counts is who created what, and twenty drivers would not fit on the machine."""
-    script = stack.emr.script_steps(cluster=r".*/herd/.*", duration_s=600)
+    """No driver runs for them: what counts is who created what, and twenty drivers would not fit on the machine.
+
+    The cluster stays in STARTING until all are deferred. The simulated clock is left alone: other tests share it.
+    """
+    script = stack.emr.script_steps(cluster=r".*/herd/.*", duration_s=20)
+    before = stack.emr.configure()["starting_s"]
+    stack.emr.configure(starting_s=3600)
     try:
         run = api.trigger("herd")
         wait_for("20 deferred tasks", lambda: sum(task["state"] == "deferred" for task in api.tasks("herd", run)) == 20, seconds=180)
-        stack.emr.advance(600)
+        stack.emr.configure(starting_s=before)
         state = api.wait_for_run("herd", run)
         failed = next((task["map_index"] for task in api.tasks("herd", run) if task["state"] == "failed"), 0)
         assert state == "success", api.log("herd", run, "run", map_index=failed)
     finally:
+        stack.emr.configure(starting_s=before)
         stack.emr.run_steps_for_real(script)
     created = [call for call in stack.emr.journal(operation="RunJobFlow") if "/herd/" in call["request"]["Name"]]
     assert len(created) == 1
