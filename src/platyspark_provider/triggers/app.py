@@ -68,6 +68,7 @@ class AppTrigger(StreamTrigger):
                 if event is not None:
                     break
         if event is not None:
+            await self.outlast_deferral()
             yield TriggerEvent(event.as_dict())  # type: ignore[no-untyped-call]
 
     def _look(self, steps: Waiting, look: Look) -> AppEvent | None:

@@ -63,6 +63,7 @@ class ClusterTrigger(StreamTrigger):
                 if event is not None:
                     break
         if event is not None:
+            await self.outlast_deferral()
             yield TriggerEvent({**event.as_dict(), "memo": self.memo})  # type: ignore[no-untyped-call]
 
     def _look(self, steps: ClusterWaiting, look: ClusterLook) -> ClusterEvent | None:

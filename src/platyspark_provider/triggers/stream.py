@@ -27,6 +27,9 @@ from platyspark_provider.triggers.quiet import QuietLog
 log = logging.getLogger(__name__)
 
 LOOK_TIMEOUT_S = 30.0
+RESUME_FLOOR_S = 12.0
+"""A task that resumes sooner after its deferral may be failed by Airflow 3.3: its scheduler takes the executor's late word that the
+first part has ended for the end of the second (`process_executor_events`). Supervisor and scheduler have up to 5 s each."""
 
 StreamKey = tuple[str, str, float]
 
@@ -168,6 +171,7 @@ class StreamTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.conn_id = conn_id
         self.poll_s = float(poll_s)
+        self._begun = time.monotonic()
 
     def fields(self) -> dict[str, Any]:
         """Return the constructor's arguments; subclasses add theirs."""
@@ -187,6 +191,11 @@ class StreamTrigger(BaseEventTrigger):
         async with aclosing(snapshots(kwargs["conn_id"], float(kwargs["poll_s"]))) as items:  # type: ignore[type-var]
             async for item in items:
                 yield item
+
+    async def outlast_deferral(self) -> None:
+        """Wait until the task can be resumed safely; at once where no triggerer runs this (`dag.test()` has no executor)."""
+        if self.task_instance is not None:
+            await asyncio.sleep(max(0.0, self._begun + RESUME_FLOOR_S - time.monotonic()))
 
     async def run(self) -> AsyncIterator[Any]:
         """Run the loop for this trigger alone."""

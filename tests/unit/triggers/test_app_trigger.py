@@ -13,6 +13,7 @@ from airflow.triggers.base import BaseEventTrigger
 from structlog.testing import capture_logs
 
 from platyspark_provider.core.states import AppPhase
+from platyspark_provider.triggers import stream
 from platyspark_provider.triggers.app import AppTrigger
 from platyspark_provider.triggers.observer import ObserverTrigger
 from platyspark_provider.triggers.stream import last_sighted, stream_key
@@ -97,6 +98,26 @@ def test_trigger_serialize_round_trip_keeps_every_field(one: Any) -> None:
 def test_app_trigger_fields_of_an_older_version_are_enough() -> None:
     fields = AppTrigger(app_id=1, generation=1, conn_id="c").fields()
     assert (fields["poll_s"], fields["log_on_success"]) == (10.0, False)
+
+
+async def test_app_trigger_of_a_triggerer_resumes_no_task_before_airflow_can_know_of_its_deferral(
+    desk: Desk, api: str, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The floor is held: as long as it has not passed, an application that has ended resumes nobody."""
+    monkeypatch.setattr(stream, "RESUME_FLOOR_S", NEVER_S)
+    app_id = submitted(desk)
+    finish(desk, app_id)
+    deferred, inline = trigger(app_id), trigger(app_id)
+    deferred.task_instance = types.SimpleNamespace(id=TI, dag_id="daily", task_id="agg")  # type: ignore[assignment]
+    waiting = triggerer.start(deferred)
+    assert (await asyncio.wait_for(triggerer.start(inline), LONG_S))["outcome"] == "ended", "without a triggerer nothing waits"
+    assert not waiting.done()
+    waiting.cancel()
+
+    monkeypatch.setattr(stream, "RESUME_FLOOR_S", FAST_S)
+    later = trigger(app_id)
+    later.task_instance = deferred.task_instance
+    assert (await asyncio.wait_for(triggerer.start(later), LONG_S))["outcome"] == "ended"
 
 
 async def test_app_trigger_two_tasks_share_one_loop_and_get_their_own_event(
